@@ -1,0 +1,85 @@
+"""Any rate and number of channels -> 16 kHz mono, as a stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+from ..errors import InputError
+from ..timeline import NANOSECONDS, SAMPLE_RATE
+
+_GAP_NS = NANOSECONDS // 5  # a stamp this far off starts a new stretch of sound
+
+
+def to_mono(samples: np.ndarray, channel: int | None = None) -> np.ndarray:
+    """(n, channels) -> (n,): the mean of all channels, or the one with the given index (0 is the first)."""
+    if channel is None:
+        return samples.mean(axis=1, dtype=np.float32) if samples.shape[1] > 1 else samples[:, 0]
+    if not 0 <= channel < samples.shape[1]:
+        raise InputError(f"channel {channel} was asked for, but the sound has {samples.shape[1]} (counted from 0)")
+    return samples[:, channel]
+
+
+class Resampler:
+    """Streams sound of any rate into 16 kHz mono; keeps the stamps true to the samples.
+
+    The filter holds back some milliseconds, so the samples that a push gives back may begin before the chunk
+    that was pushed: their stamp says so. Sound at 16 kHz passes through untouched and at once.
+    """
+
+    def __init__(self, channel: int | None = None) -> None:
+        self.channel = channel
+        self._rate = 0
+        self._stream: soxr.ResampleStream | None = None
+        self._start()
+
+    def push(
+        self, samples: np.ndarray, rate: int, stamp_ns: int | None = None
+    ) -> list[tuple[np.ndarray, int | None]]:
+        """Stretches of 16 kHz sound as (samples (n,) float32, stamp of their first sample or None).
+
+        samples: (n, channels) or (n,) float32. stamp_ns: time of the first of them. Usually one stretch; two where
+        the rate changed or the stamps have a hole of more than 200 ms, so that the end of the sound before the
+        hole does not wait for the sound after it; none while the filter fills.
+        """
+        mono = samples if samples.ndim == 1 else to_mono(samples, self.channel)
+        out = []
+        hole = self._stamp is not None and stamp_ns is not None and abs(stamp_ns - self._end_ns()) > _GAP_NS
+        if rate != self._rate or hole:
+            out += self.flush()
+            if rate != self._rate:
+                if rate <= 0:
+                    raise InputError(f"sound has a sample rate of {rate} Hz")
+                self._rate = rate
+                self._stream = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1, "float32")
+        if not len(mono):
+            return out
+        self._stamp = None if stamp_ns is None else stamp_ns - self._taken * NANOSECONDS // rate
+        result = mono if self._stream is None else self._stream.resample_chunk(np.ascontiguousarray(mono, np.float32))
+        out += self._stretch(result)
+        self._taken += len(mono)
+        return out
+
+    def flush(self) -> list[tuple[np.ndarray, int | None]]:
+        """What the filter still holds, at the end of the sound; the next push starts afresh."""
+        out = []
+        if self._stream is not None and self._taken:
+            out = self._stretch(self._stream.resample_chunk(np.zeros(0, np.float32), last=True))
+            self._stream.clear()
+        self._start()
+        return out
+
+    def _start(self) -> None:
+        self._taken = 0  # input samples of this stretch
+        self._given = 0  # output samples of this stretch
+        self._stamp: int | None = None  # time of the stretch's first sample, by the newest stamp
+
+    def _end_ns(self) -> int:
+        return self._stamp + self._taken * NANOSECONDS // self._rate
+
+    def _stretch(self, result: np.ndarray) -> list[tuple[np.ndarray, int | None]]:
+        if not len(result):
+            return []
+        stamp = None if self._stamp is None else self._stamp + self._given * NANOSECONDS // SAMPLE_RATE
+        self._given += len(result)
+        return [(result, stamp)]
