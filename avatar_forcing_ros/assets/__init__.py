@@ -1,0 +1,8 @@
+"""Files that come with the package. README.md beside this file says where each is from."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+DEFAULT_PORTRAIT = _FOLDER / "portrait.jpg"
+SAMPLE_USER_VIDEO = _FOLDER / "sample" / "user.mp4"
+SAMPLE_AVATAR_AUDIO = _FOLDER / "sample" / "avatar.wav"
