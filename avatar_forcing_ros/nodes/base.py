@@ -1,0 +1,183 @@
+"""What all nodes share: lifecycle, bounded parameters, diagnostics, time jumps, and pacing on ROS time."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.clock import ClockChange, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+
+from avatar_forcing_ros.errors import AvatarForcingError
+from avatar_forcing_ros.timeline import NANOSECONDS
+
+JUMP_BACK_NS = NANOSECONDS // 10  # a clock that steps back further than this has been restarted (a bag that loops)
+JUMP_FORWARD_NS = 2 * NANOSECONDS
+
+
+class AvatarNode(LifecycleNode):
+    """A lifecycle node. Subclasses declare parameters in `__init__` and implement `setup`, `start`, `stop`, `teardown`.
+
+    setup (configure): load what takes time; raise AvatarForcingError where the user has to mend something.
+    start (activate): begin to publish. stop (deactivate), teardown (cleanup): the way back; both may be called twice.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.fault = ""  # why the last transition failed, for people
+        self.stopping = threading.Event()  # set while the node is not active: threads end on it
+        self.stopping.set()
+        self._counts: dict[str, int] = {}
+        self.declare("autostart", True, "configure and activate by itself; false where a lifecycle manager does it")
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(1.0, self._publish_diagnostics)
+        threshold = JumpThreshold(
+            min_forward=Duration(nanoseconds=JUMP_FORWARD_NS),
+            min_backward=Duration(nanoseconds=-JUMP_BACK_NS),
+            on_clock_change=True,
+        )
+        self._jump_handle = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
+
+    # --- for subclasses -----------------------------------------------------------------------------------------
+    def setup(self) -> None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def teardown(self) -> None: ...
+
+    def on_time_jump(self) -> None:
+        """ROS time stepped back, or far ahead: forget what belongs to the old time."""
+
+    def report(self) -> tuple[int, str, dict[str, Any]]:
+        """For diagnostics: level (DiagnosticStatus.OK ...), one line, and values."""
+        return DiagnosticStatus.OK, "active" if self.active else "inactive", {}
+
+    def declare(self, name: str, default, description: str, low=None, high=None, choices: tuple[str, ...] = ()) -> None:
+        """A parameter with its bounds, read when the node is configured."""
+        descriptor = ParameterDescriptor(description=description)
+        if choices:
+            descriptor.additional_constraints = "one of: " + ", ".join(choices)
+        if low is not None:
+            if isinstance(default, float):
+                descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+            else:
+                descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+        self.declare_parameter(name, default, descriptor)
+
+    def param(self, name: str):
+        return self.get_parameter(name).value
+
+    @property
+    def active(self) -> bool:
+        return not self.stopping.is_set()
+
+    def now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def wait_until(self, stamp_ns: int) -> bool:
+        """Sleep until ROS time `stamp_ns`; False when the node is to stop. (Clock.sleep_until keeps a callback per call.)"""
+        clock = self.get_clock()
+        while not self.stopping.is_set():
+            remaining = stamp_ns - clock.now().nanoseconds
+            if remaining <= 0:
+                return True
+            # Simulated time moves in steps of its own; look often. On system time one wait is exact.
+            self.stopping.wait(0.002 if clock.ros_time_is_active else min(remaining / NANOSECONDS, 0.5))
+        return False
+
+    def count(self, what: str, n: int = 1) -> None:
+        """Add to a counter that diagnostics show."""
+        self._counts[what] = self._counts.get(what, 0) + n
+
+    def warn(self, text: str) -> None:
+        self.get_logger().warning(text, throttle_duration_sec=5.0)
+
+    # --- lifecycle ----------------------------------------------------------------------------------------------
+    def on_configure(self, state) -> TransitionCallbackReturn:
+        return self._transition(self.setup, super().on_configure, state)
+
+    def on_activate(self, state) -> TransitionCallbackReturn:
+        self.stopping.clear()
+        result = self._transition(self.start, super().on_activate, state)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self.stopping.set()
+        return result
+
+    def on_deactivate(self, state) -> TransitionCallbackReturn:
+        self.stopping.set()
+        return self._transition(self.stop, super().on_deactivate, state)
+
+    def on_cleanup(self, state) -> TransitionCallbackReturn:
+        return self._transition(self.teardown, super().on_cleanup, state)
+
+    def on_shutdown(self, state) -> TransitionCallbackReturn:
+        self.halt()
+        return super().on_shutdown(state)
+
+    def on_error(self, state) -> TransitionCallbackReturn:
+        self.halt()
+        return TransitionCallbackReturn.SUCCESS  # back to unconfigured: it may be tried again
+
+    def halt(self) -> None:
+        self.stopping.set()
+        self.stop()
+        self.teardown()
+
+    def _transition(self, work, then, state) -> TransitionCallbackReturn:
+        try:
+            work()
+        except AvatarForcingError as error:
+            self.fault = str(error)
+            self.get_logger().error(self.fault)
+            return TransitionCallbackReturn.FAILURE
+        return then(state)
+
+    # --- diagnostics and time -----------------------------------------------------------------------------------
+    def _publish_diagnostics(self) -> None:
+        level, message, values = self.report()
+        if self.fault:
+            level, message = DiagnosticStatus.ERROR, self.fault
+        status = DiagnosticStatus(level=level, name=self.get_fully_qualified_name(), message=message)
+        for key, value in {**values, **self._counts}.items():
+            text = f"{value:.2f}" if isinstance(value, float) else str(value)
+            status.values.append(KeyValue(key=key, value=text))
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+    def _on_jump(self, jump) -> None:
+        if jump.clock_change in (ClockChange.ROS_TIME_NO_CHANGE, ClockChange.SYSTEM_TIME_NO_CHANGE):
+            self.get_logger().info(f"time jumped by {jump.delta.nanoseconds / NANOSECONDS:.2f} s: starting afresh")
+        self.on_time_jump()
+
+
+def run_node(node_class: type[AvatarNode]) -> int:
+    """The main function of a node's executable. Exit status 1 where it could not start."""
+    rclpy.init()
+    node = None
+    try:
+        node = node_class()
+        if node.param("autostart"):
+            ok = TransitionCallbackReturn.SUCCESS
+            if node.trigger_configure() != ok or node.trigger_activate() != ok:
+                return 1
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except AvatarForcingError as error:
+        print(f"{node_class.__name__}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if node is not None:
+            node.halt()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
