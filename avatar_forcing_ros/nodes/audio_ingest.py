@@ -1,0 +1,162 @@
+"""Node: any sound topic -> 16 kHz frames on the frame clock. One instance for the user, one for the avatar's speech."""
+
+from __future__ import annotations
+
+import array
+
+import numpy as np
+from audio_common_msgs import msg as audio_msgs
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.time import Time
+from std_srvs.srv import Trigger
+
+from avatar_forcing_ros.audio.decode import AudioDecoder, SoundFormat, stamp_of
+from avatar_forcing_ros.audio.framer import AudioFramer
+from avatar_forcing_ros.audio.resample import Resampler
+from avatar_forcing_ros.audio.speech_queue import SpeechQueue
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.msg import AudioFrames
+from avatar_forcing_ros.nodes import qos
+from avatar_forcing_ros.nodes.base import AvatarNode, run_node
+from avatar_forcing_ros.nodes.sound import PLAIN, STAMPED, TYPED_FAMILY
+from avatar_forcing_ros.timeline import (
+    SAMPLE_RATE,
+    SAMPLES_PER_FRAME,
+    frame_at,
+    seconds_to_ns,
+    time_of,
+)
+
+
+class AudioIngest(AvatarNode):
+    """Reads `audio_stamped` (or `audio`) and `audio_info`, publishes `audio_frames`.
+
+    speaker user: every frame leaves as soon as it is complete. speaker avatar: speech is queued and released on the
+    clock, so that it may arrive faster than real time; the service `~/clear_speech` drops what has not been released
+    (barge-in).
+    """
+
+    def __init__(self) -> None:
+        super().__init__("audio_ingest")
+        self.declare("speaker", "user", "whose sound this is", choices=("user", "avatar"))
+        self.declare("stamped", True, "read audio_stamped; false: read audio, timed by its arrival")
+        self.declare("sample_format", "S16LE", "sample format until an AudioInfo arrives")
+        self.declare("sample_rate", 16000, "Hz, until an AudioInfo arrives", 0, 768000)
+        self.declare("channels", 1, "channels, until an AudioInfo arrives", 0, 64)
+        self.declare("channel", -1, "the channel to use, from 0; -1: the mean of all", -1, 63)
+        self.declare("release_delay", 0.03, "seconds after a frame's end at which the avatar's speech is released", 0.0, 1.0)
+        self.declare("max_queue_seconds", 120.0, "how much of the avatar's speech may wait", 1.0, 3600.0)
+
+    def setup(self) -> None:
+        speaker = self.param("speaker")
+        if speaker not in ("user", "avatar"):
+            raise InputError(f"audio_ingest: speaker is '{speaker}'; use user or avatar")
+        default = SoundFormat(self.param("sample_format"), self.param("channels"), self.param("sample_rate"))
+        channel = self.param("channel")
+        self._decoder = AudioDecoder(default)
+        self._resampler = Resampler(None if channel < 0 else channel)
+        self._framer = AudioFramer()
+        self._queue = SpeechQueue(self.param("max_queue_seconds")) if speaker == "avatar" else None
+        self._next_frame: int | None = None
+        self._refused = ""
+        self._publisher = self.create_publisher(AudioFrames, "audio_frames", qos.reliable(50))
+        if self._queue is not None:
+            self.create_service(Trigger, "~/clear_speech", self._clear_speech)
+
+    def start(self) -> None:
+        reading = qos.reading(200)
+        if self.param("stamped"):
+            self.create_subscription(STAMPED, "audio_stamped", self._on_sound, reading)
+        else:
+            self.create_subscription(PLAIN, "audio", self._on_sound, reading)
+        if not TYPED_FAMILY:
+            # Latched where it is recorded live; plain where an old distribution replays it.
+            for profile in (qos.latched(), qos.reading(10)):
+                self.create_subscription(audio_msgs.AudioInfo, "audio_info", self._on_info, profile)
+        if self._queue is not None:
+            self.create_timer(0.01, self._release)
+
+    def on_time_jump(self) -> None:
+        if self.active:
+            self._decoder.reset()
+            self._framer.reset()
+            self._next_frame = None
+            if self._queue is not None:
+                self._queue.clear()
+
+    def _on_info(self, info) -> None:
+        try:
+            self._decoder.set_info(info)
+            self._refused = ""
+        except InputError as error:
+            self._refuse(error)
+
+    def _on_sound(self, message) -> None:
+        if not self.active or self._refused:
+            return
+        try:
+            samples = self._decoder.decode(message)
+            stretches = self._resampler.push(samples, self._decoder.format.rate, stamp_of(message))
+        except InputError as error:
+            self._refuse(error)
+            return
+        self.count("messages")
+        for stretch, stamp in stretches:
+            if self._queue is not None:
+                dropped = self._queue.push(stretch, stamp)
+                if dropped:
+                    self.count("dropped samples", dropped)
+                    self.warn(f"speech queue is full: dropped {dropped / SAMPLE_RATE:.2f} s")
+            else:
+                frames = self._framer.push(stretch, stamp, self.now_ns())
+                if frames:
+                    self._publish(frames[0].index, [f.samples for f in frames], [f.known for f in frames])
+
+    def _refuse(self, error: InputError) -> None:
+        """This sound cannot be used: say so once, and wait for a description that can."""
+        if self._refused != str(error):
+            self._refused = str(error)
+            self.get_logger().error(self._refused)
+
+    def _release(self) -> None:
+        """Publish the speech of every frame whose end has passed by `release_delay`."""
+        if not self.active:
+            return
+        due = frame_at(self.now_ns() - seconds_to_ns(self.param("release_delay")))  # this frame is still running
+        if self._next_frame is None or not self._next_frame <= due < self._next_frame + SAMPLE_RATE:
+            self._next_frame = due
+        while self._next_frame < due:
+            samples, known = self._queue.pop_frame(self._next_frame)
+            self._publish(self._next_frame, [samples], [known])
+            self._next_frame += 1
+
+    def _publish(self, first_frame: int, frames: list[np.ndarray], known: list[bool]) -> None:
+        message = AudioFrames(first_frame=first_frame, sample_rate=SAMPLE_RATE, samples_per_frame=SAMPLES_PER_FRAME)
+        message.header.stamp = Time(nanoseconds=time_of(first_frame)).to_msg()
+        message.header.frame_id = self.param("speaker")
+        message.known = known
+        message.samples = array.array("f", np.concatenate(frames).astype(np.float32).tobytes())
+        self._publisher.publish(message)
+        self.count("frames", len(frames))
+
+    def _clear_speech(self, request, response):
+        seconds = self._queue.clear()
+        response.success, response.message = True, f"dropped {seconds:.2f} s of speech"
+        return response
+
+    def report(self):
+        if not self.active:
+            return super().report()
+        values = {"NaN or infinite samples": self._decoder.bad_samples}
+        if self._queue is not None:
+            values["queued seconds"] = self._queue.queued_seconds
+            values["resyncs"] = self._queue.resyncs
+        else:
+            values.update(gaps=self._framer.gaps, overlaps=self._framer.overlaps, resets=self._framer.resets)
+        if self._refused:
+            return DiagnosticStatus.ERROR, self._refused, values
+        return DiagnosticStatus.OK, "listening", values
+
+
+def main() -> int:
+    return run_node(AudioIngest)

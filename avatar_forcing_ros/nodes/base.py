@@ -34,6 +34,7 @@ class AvatarNode(LifecycleNode):
         self.stopping = threading.Event()  # set while the node is not active: threads end on it
         self.stopping.set()
         self._counts: dict[str, int] = {}
+        self._permanent: set = set()
         self.declare("autostart", True, "configure and activate by itself; false where a lifecycle manager does it")
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._publish_diagnostics)
@@ -102,6 +103,7 @@ class AvatarNode(LifecycleNode):
 
     # --- lifecycle ----------------------------------------------------------------------------------------------
     def on_configure(self, state) -> TransitionCallbackReturn:
+        self._permanent = {*self.publishers, *self.subscriptions, *self.timers, *self.services}
         return self._transition(self.setup, super().on_configure, state)
 
     def on_activate(self, state) -> TransitionCallbackReturn:
@@ -116,6 +118,7 @@ class AvatarNode(LifecycleNode):
         return self._transition(self.stop, super().on_deactivate, state)
 
     def on_cleanup(self, state) -> TransitionCallbackReturn:
+        self._destroy_what_setup_made()
         return self._transition(self.teardown, super().on_cleanup, state)
 
     def on_shutdown(self, state) -> TransitionCallbackReturn:
@@ -124,6 +127,7 @@ class AvatarNode(LifecycleNode):
 
     def on_error(self, state) -> TransitionCallbackReturn:
         self.halt()
+        self._destroy_what_setup_made()
         return TransitionCallbackReturn.SUCCESS  # back to unconfigured: it may be tried again
 
     def halt(self) -> None:
@@ -131,13 +135,27 @@ class AvatarNode(LifecycleNode):
         self.stop()
         self.teardown()
 
+    def _destroy_what_setup_made(self) -> None:
+        for kind, destroy in (
+            (self.publishers, self.destroy_publisher),
+            (self.subscriptions, self.destroy_subscription),
+            (self.timers, self.destroy_timer),
+            (self.services, self.destroy_service),
+        ):
+            for entity in list(kind):
+                if entity not in self._permanent:
+                    destroy(entity)
+
     def _transition(self, work, then, state) -> TransitionCallbackReturn:
         try:
             work()
         except AvatarForcingError as error:
             self.fault = str(error)
             self.get_logger().error(self.fault)
+            if work == self.setup:
+                self._destroy_what_setup_made()
             return TransitionCallbackReturn.FAILURE
+        self.fault = ""
         return then(state)
 
     # --- diagnostics and time -----------------------------------------------------------------------------------

@@ -1,0 +1,121 @@
+"""Node: camera images -> the motion of the user's face."""
+
+from __future__ import annotations
+
+import array
+import threading
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.time import Time
+from sensor_msgs.msg import CompressedImage, Image
+
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.tracker import FaceTracker
+from avatar_forcing_ros.msg import MotionLatent
+from avatar_forcing_ros.nodes import qos
+from avatar_forcing_ros.nodes.base import AvatarNode, run_node
+from avatar_forcing_ros.nodes.images import message_to_rgb
+from avatar_forcing_ros.timeline import NANOSECONDS, frame_at, ns_to_seconds
+
+
+class FaceIngest(AvatarNode):
+    """Reads `camera/image_raw` (or `camera/image_raw/compressed`), publishes `motion` (space rig).
+
+    The tracker runs in a thread of its own on the newest image; images that come meanwhile are dropped and counted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("face_ingest")
+        self.declare("compressed", False, "read camera/image_raw/compressed")
+        self.declare("reliable", False, "ask the camera for reliable transport; raw images of 512x512 and more need it over UDP")
+        self.declare("learn_seconds", 2.0, "how long the user's neutral face is learned", 0.0, 30.0)
+        self._thread: threading.Thread | None = None
+        self._arrived = threading.Condition()
+        self._waiting = None  # the newest image that has not been tracked
+
+    def setup(self) -> None:
+        self._tracker = FaceTracker(learn_seconds=self.param("learn_seconds"))
+        # The first image costs the most; pay for it before anybody looks.
+        self._tracker.track(np.zeros((480, 640, 3), np.uint8), 0.0)
+        self._tracker.reset()
+        self._publisher = self.create_publisher(MotionLatent, "motion", qos.reliable(50))
+        self._confidence, self._faces, self._last_stamp = 0.0, 0, 0
+        self._fault = ""
+
+    def start(self) -> None:
+        kind, topic = (CompressedImage, "camera/image_raw/compressed") if self.param("compressed") else (Image, "camera/image_raw")
+        self.create_subscription(kind, topic, self._on_image, qos.reading(2, self.param("reliable")))
+        self._thread = threading.Thread(target=self._track, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._arrived:
+            self._arrived.notify_all()
+        if self._thread is not None:
+            self._thread.join(2.0)
+            self._thread = None
+
+    def teardown(self) -> None:
+        if getattr(self, "_tracker", None) is not None:
+            self._tracker.close()
+            self._tracker = None
+
+    def on_time_jump(self) -> None:
+        with self._arrived:
+            self._waiting = None
+            self._last_stamp = 0
+
+    def _on_image(self, message) -> None:
+        with self._arrived:
+            if self._waiting is not None:
+                self.count("dropped images")
+            self._waiting = message
+            self._arrived.notify()
+
+    def _track(self) -> None:
+        while self.active:
+            with self._arrived:
+                self._arrived.wait_for(lambda: self._waiting is not None or not self.active, timeout=1.0)
+                message, self._waiting = self._waiting, None
+            if message is None:
+                continue
+            stamp = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
+            if stamp == 0:  # a driver that does not stamp
+                stamp = self.now_ns()
+                self.count("unstamped images")
+            try:
+                face = self._tracker.track(message_to_rgb(message), ns_to_seconds(stamp))
+                self._fault = ""
+            except InputError as error:
+                self.count("unusable images")
+                if self._fault != str(error):
+                    self._fault = str(error)
+                    self.get_logger().error(self._fault)
+                continue
+            self._confidence, self._faces, self._last_stamp = face.confidence, face.faces, stamp
+            self._publish(face, stamp)
+
+    def _publish(self, face, stamp: int) -> None:
+        message = MotionLatent(
+            frame=frame_at(stamp), space=rig.SPACE, confidence=float(face.confidence), faces=int(face.faces)
+        )
+        message.header.stamp = Time(nanoseconds=stamp).to_msg()
+        message.data = array.array("f", face.motion.astype(np.float32).tobytes())
+        self._publisher.publish(message)
+        self.count("images")
+
+    def report(self):
+        if not self.active:
+            return super().report()
+        values = {"confidence": float(self._confidence), "faces": self._faces}
+        if self._fault:
+            return DiagnosticStatus.ERROR, self._fault, values
+        if not self._last_stamp or self.now_ns() - self._last_stamp > 2 * NANOSECONDS:
+            return DiagnosticStatus.WARN, "no images: is the camera topic remapped?", values
+        return DiagnosticStatus.OK, "face followed" if self._confidence > 0.5 else "no face seen", values
+
+
+def main() -> int:
+    return run_node(FaceIngest)

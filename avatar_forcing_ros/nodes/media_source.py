@@ -17,7 +17,7 @@ from avatar_forcing_ros.timeline import NANOSECONDS, seconds_to_ns
 
 
 class MediaSource(AvatarNode):
-    """Publishes `camera/image_raw` (rgb8) and `audio_stamped` (with `audio_stamped_info`).
+    """Publishes `camera/image_raw` (rgb8) and `audio_stamped` (with `audio_info`).
 
     Item at time t of the file leaves at start + t on ROS time and is stamped so; sound leaves when its last sample has
     been heard, as from a microphone.
@@ -51,7 +51,7 @@ class MediaSource(AvatarNode):
         if self._play_video:
             self._images = self.create_publisher(Image, "camera/image_raw", qos.reliable(4))
         if self._play_audio:
-            self._sound = SoundPublisher(self, "audio_stamped")
+            self._sound = SoundPublisher(self)
 
     def start(self) -> None:
         self.done.clear()

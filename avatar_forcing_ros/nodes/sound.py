@@ -17,18 +17,17 @@ _PORTAUDIO_INT16 = 8
 
 
 class SoundPublisher:
-    """Publishes 16-bit sound, stamped, on `topic`; for the apt family its description goes to `<topic>_info` as well.
+    """Publishes 16-bit sound on `<prefix>audio_stamped`; for the apt family its description on `<prefix>audio_info` too.
 
     The description is latched and repeated: a bag that is replayed on an old distribution loses the latch.
     """
 
-    def __init__(self, node, topic: str) -> None:
-        self._node = node
-        self._publisher = node.create_publisher(STAMPED, topic, qos.reliable(50))
+    def __init__(self, node, prefix: str = "") -> None:
+        self._publisher = node.create_publisher(STAMPED, f"{prefix}audio_stamped", qos.reliable(50))
         self._info_publisher = None
         self._rate = self._channels = 0
         if not TYPED_FAMILY:
-            self._info_publisher = node.create_publisher(audio_msgs.AudioInfo, f"{topic}_info", qos.latched())
+            self._info_publisher = node.create_publisher(audio_msgs.AudioInfo, f"{prefix}audio_info", qos.latched())
             node.create_timer(INFO_PERIOD_S, self._publish_info)
 
     def publish(self, samples: np.ndarray, rate: int, stamp, frame_id: str) -> None:
