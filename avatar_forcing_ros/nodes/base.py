@@ -34,7 +34,7 @@ class AvatarNode(LifecycleNode):
         self.stopping = threading.Event()  # set while the node is not active: threads end on it
         self.stopping.set()
         self._counts: dict[str, int] = {}
-        self._permanent: set = set()
+        self._before: dict[str, set] = {}  # what existed before configure, and before activate
         self.declare("autostart", True, "configure and activate by itself; false where a lifecycle manager does it")
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._publish_diagnostics)
@@ -103,11 +103,12 @@ class AvatarNode(LifecycleNode):
 
     # --- lifecycle ----------------------------------------------------------------------------------------------
     def on_configure(self, state) -> TransitionCallbackReturn:
-        self._permanent = {*self.publishers, *self.subscriptions, *self.timers, *self.services}
+        self._before["configure"] = self._entities()
         return self._transition(self.setup, super().on_configure, state)
 
     def on_activate(self, state) -> TransitionCallbackReturn:
         self.stopping.clear()
+        self._before["activate"] = self._entities()
         result = self._transition(self.start, super().on_activate, state)
         if result != TransitionCallbackReturn.SUCCESS:
             self.stopping.set()
@@ -115,10 +116,11 @@ class AvatarNode(LifecycleNode):
 
     def on_deactivate(self, state) -> TransitionCallbackReturn:
         self.stopping.set()
+        self._destroy_made_since("activate")
         return self._transition(self.stop, super().on_deactivate, state)
 
     def on_cleanup(self, state) -> TransitionCallbackReturn:
-        self._destroy_what_setup_made()
+        self._destroy_made_since("configure")
         return self._transition(self.teardown, super().on_cleanup, state)
 
     def on_shutdown(self, state) -> TransitionCallbackReturn:
@@ -127,7 +129,7 @@ class AvatarNode(LifecycleNode):
 
     def on_error(self, state) -> TransitionCallbackReturn:
         self.halt()
-        self._destroy_what_setup_made()
+        self._destroy_made_since("configure")
         return TransitionCallbackReturn.SUCCESS  # back to unconfigured: it may be tried again
 
     def halt(self) -> None:
@@ -135,16 +137,19 @@ class AvatarNode(LifecycleNode):
         self.stop()
         self.teardown()
 
-    def _destroy_what_setup_made(self) -> None:
+    def _entities(self) -> set:
+        return {*self.publishers, *self.subscriptions, *self.timers, *self.services}
+
+    def _destroy_made_since(self, transition: str) -> None:
+        before = self._before.get(transition, self._entities())
         for kind, destroy in (
             (self.publishers, self.destroy_publisher),
             (self.subscriptions, self.destroy_subscription),
             (self.timers, self.destroy_timer),
             (self.services, self.destroy_service),
         ):
-            for entity in list(kind):
-                if entity not in self._permanent:
-                    destroy(entity)
+            for entity in [e for e in kind if e not in before]:
+                destroy(entity)
 
     def _transition(self, work, then, state) -> TransitionCallbackReturn:
         try:
@@ -152,8 +157,7 @@ class AvatarNode(LifecycleNode):
         except AvatarForcingError as error:
             self.fault = str(error)
             self.get_logger().error(self.fault)
-            if work == self.setup:
-                self._destroy_what_setup_made()
+            self._destroy_made_since("configure" if work == self.setup else "activate")
             return TransitionCallbackReturn.FAILURE
         self.fault = ""
         return then(state)

@@ -1,0 +1,167 @@
+"""Node: signals in, blocks of motion latents out, at block cadence. The back end runs in a thread of its own."""
+
+from __future__ import annotations
+
+import array
+import threading
+import time
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.time import Time
+
+from avatar_forcing_ros.generators import GENERATORS, make_generator
+from avatar_forcing_ros.generators.signals import SignalBuffer
+from avatar_forcing_ros.msg import AudioFrames, MotionLatent, MotionLatentBlock
+from avatar_forcing_ros.nodes import qos
+from avatar_forcing_ros.nodes.base import AvatarNode, run_node
+from avatar_forcing_ros.timeline import (
+    BLOCK_FRAMES,
+    FRAME_RATE,
+    NANOSECONDS,
+    frame_at,
+    next_block_start,
+    seconds_to_ns,
+    time_of,
+)
+
+
+class MotionGenerator(AvatarNode):
+    """Reads `user/audio_frames`, `user/motion`, `speech/audio_frames`; publishes `motion_blocks`.
+
+    The block of frames [t, t + 10) is made as soon as its inputs are complete, and at the latest `input_wait` after
+    its last frame has ended, with what has arrived: a missing or late input never holds the face.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("motion_generator")
+        self.declare("generator", "reflex", "the back end", choices=GENERATORS)
+        self.declare("seed", 0, "seed of what is random in the motion", 0, 2**31 - 1)
+        self.declare("input_wait", 0.08, "seconds after a block's end to wait for inputs that are late", 0.0, 0.4)
+        self._lock = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def setup(self) -> None:
+        self._generator = make_generator(self.param("generator"))
+        self._stream = self._generator.open(None, self.param("seed"))
+        self._buffer = SignalBuffer(self._generator.dim)
+        self._publisher = self.create_publisher(MotionLatentBlock, "motion_blocks", qos.reliable(20))
+        self._sequence, self._compute_ms, self._restart = 0, 0.0, False
+        self._wrong_space = ""
+
+    def start(self) -> None:
+        profile = qos.reliable(100)
+        self.create_subscription(AudioFrames, "user/audio_frames", self._on_user_audio, profile)
+        self.create_subscription(AudioFrames, "speech/audio_frames", self._on_speech, profile)
+        self.create_subscription(MotionLatent, "user/motion", self._on_motion, profile)
+        self._thread = threading.Thread(target=self._generate, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._lock.notify_all()
+        if self._thread is not None:
+            self._thread.join(5.0)
+            self._thread = None
+
+    def on_time_jump(self) -> None:
+        with self._lock:
+            self._restart = True
+
+    def _on_user_audio(self, message: AudioFrames) -> None:
+        with self._lock:
+            self._buffer.put_user_audio(message.first_frame, np.asarray(message.samples), np.asarray(message.known))
+            self._lock.notify()
+
+    def _on_speech(self, message: AudioFrames) -> None:
+        with self._lock:
+            self._buffer.put_avatar_audio(message.first_frame, np.asarray(message.samples), np.asarray(message.known))
+            self._lock.notify()
+
+    def _on_motion(self, message: MotionLatent) -> None:
+        if message.space != self._generator.space or len(message.data) != self._generator.dim:
+            self._wrong_space = (
+                f"user motion is of space '{message.space}' ({len(message.data)} values), the generator "
+                f"'{self._generator.name}' needs '{self._generator.space}' ({self._generator.dim}): "
+                "give face_ingest and motion_generator the same space"
+            )
+            self.warn(self._wrong_space)
+            return
+        stamp = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
+        with self._lock:
+            self._buffer.put_user_motion(message.frame, stamp, np.asarray(message.data), message.confidence)
+            self._lock.notify()
+
+    def _generate(self) -> None:
+        first = next_block_start(frame_at(self.now_ns()))
+        while self.active:
+            end = time_of(first + BLOCK_FRAMES)
+            if self._restart or not -2 * NANOSECONDS < self.now_ns() - end < 2 * NANOSECONDS:
+                # Time jumped, or this machine stood still for seconds: what was gathered belongs to another time.
+                with self._lock:
+                    self._restart = False
+                    self._buffer.reset()
+                self._stream.reset()
+                first = next_block_start(frame_at(self.now_ns()))
+                self.count("restarts")
+                continue
+            if not self.wait_until(min(end, self.now_ns() + NANOSECONDS // 20)):
+                return
+            if self.now_ns() < end:
+                continue  # wait in short steps, so that a time jump is seen
+            missing = self._wait_for_inputs(first, end)
+            with self._lock:
+                signals, stamps = self._buffer.block(first, BLOCK_FRAMES)
+            started = time.perf_counter()
+            latents = self._stream.step(signals)
+            self._compute_ms = 1000 * (time.perf_counter() - started)
+            self._publish(first, latents, stamps, fallback=bool(missing))
+            for name in missing:
+                self.count(f"blocks without all {name}")
+            first += BLOCK_FRAMES
+
+    def _wait_for_inputs(self, first: int, end: int) -> list[str]:
+        """Until the block's inputs are there or the wait is over; the names of those still missing."""
+        deadline = end + seconds_to_ns(self.param("input_wait"))
+        with self._lock:
+            while True:
+                missing = self._buffer.missing(first, BLOCK_FRAMES)
+                remaining = deadline - self.now_ns()
+                if not missing or remaining <= 0 or not self.active or self._restart:
+                    return missing
+                self._lock.wait(min(remaining / NANOSECONDS, 0.01))
+
+    def _publish(self, first: int, latents: np.ndarray, stamps: np.ndarray, fallback: bool) -> None:
+        message = MotionLatentBlock(
+            sequence=self._sequence,
+            first_frame=first,
+            frame_count=latents.shape[0],
+            latent_dim=latents.shape[1],
+            frame_rate=float(FRAME_RATE),
+            space=self._generator.space,
+            model=self._generator.name,
+            fallback=fallback,
+            compute_ms=self._compute_ms,
+        )
+        message.header.stamp = Time(nanoseconds=time_of(first)).to_msg()
+        message.camera_stamps = [Time(nanoseconds=int(s)).to_msg() for s in stamps]
+        message.data = array.array("f", np.ascontiguousarray(latents, np.float32).tobytes())
+        self._publisher.publish(message)
+        self._sequence += 1
+        self.count("blocks")
+
+    def report(self):
+        if not self.active:
+            return super().report()
+        budget_ms = 1000 * BLOCK_FRAMES / FRAME_RATE
+        values = {"back end": self._generator.name, "compute ms": self._compute_ms,
+                  "real-time factor": self._compute_ms / budget_ms}  # fmt: skip
+        if self._wrong_space:
+            return DiagnosticStatus.ERROR, self._wrong_space, values
+        if self._compute_ms > budget_ms:
+            return DiagnosticStatus.WARN, "slower than real time", values
+        return DiagnosticStatus.OK, "generating", values
+
+
+def main() -> int:
+    return run_node(MotionGenerator)
