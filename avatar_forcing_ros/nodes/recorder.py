@@ -1,0 +1,163 @@
+"""Node: records the images and the speech as mp4, and as a rosbag2 where asked; measures the run."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from pathlib import Path
+
+import numpy as np
+from sensor_msgs.msg import Image
+
+from avatar_forcing_ros.audio.decode import AudioDecoder, stamp_of
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.media.bag import BagWriter
+from avatar_forcing_ros.media.writer import VideoWriter
+from avatar_forcing_ros.msg import AvatarFrame, MotionLatent, MotionLatentBlock
+from avatar_forcing_ros.nodes import qos
+from avatar_forcing_ros.nodes.base import AvatarNode, run_node
+from avatar_forcing_ros.nodes.images import message_to_rgb
+from avatar_forcing_ros.nodes.sound import STAMPED
+from avatar_forcing_ros.report import RunStatistics, plot_timeline, write_json
+from avatar_forcing_ros.timeline import (
+    FRAME_NS,
+    FRAME_RATE,
+    NANOSECONDS,
+    SAMPLE_RATE,
+    seconds_to_ns,
+)
+
+QUEUE_LENGTH = 4 * FRAME_RATE  # images and sound that may wait for the encoder
+
+
+class Recorder(AvatarNode):
+    """Reads `image_raw`, `spoken/audio_stamped`, `avatar_frame`, `motion_blocks` and `user/motion`.
+
+    Writes `out` (mp4) and beside it a .json with the run's figures and a .timeline.png; they are complete when the
+    node is deactivated or gets SIGINT.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+        self.declare("out", "", "the mp4 to write")
+        self.declare("bag", "", "a rosbag2 folder to write as well; empty: none")
+        self.declare("bag_storage", "mcap", "storage of the bag", choices=("mcap", "sqlite3"))
+        self.declare("start_time", 0.0, "presentation time in seconds of the file's first frame; 0: the first image", 0.0, 1e12)
+        self._queue: queue.Queue = queue.Queue(QUEUE_LENGTH)
+        self._thread: threading.Thread | None = None
+        self._video = self._bag = None
+
+    def setup(self) -> None:
+        out = self.param("out")
+        if not out:
+            raise InputError("recorder: parameter out is empty; give the mp4 to write")
+        self._out = Path(out)
+        if not self._out.parent.is_dir():
+            raise InputError(f"recorder: the folder {self._out.parent} does not exist")
+        self._video = VideoWriter(str(self._out), fps=FRAME_RATE, sample_rate=SAMPLE_RATE)
+        self._bag = BagWriter(self.param("bag"), self.param("bag_storage")) if self.param("bag") else None
+        self._decoder = AudioDecoder()
+        self._statistics = RunStatistics()
+        self._origin: int | None = None
+        self._delay = 0  # from frame clock to presentation, as seen in the images' stamps
+
+    def start(self) -> None:
+        self.create_subscription(Image, "image_raw", self._on_image, qos.reliable(10))
+        self.create_subscription(STAMPED, "spoken/audio_stamped", self._on_sound, qos.reliable(100))
+        self.create_subscription(AvatarFrame, "avatar_frame", self._on_frame, qos.reliable(100))
+        self.create_subscription(MotionLatentBlock, "motion_blocks", self._on_block, qos.reliable(20))
+        self.create_subscription(MotionLatent, "user/motion", self._on_motion, qos.reliable(100))
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the files."""
+        if self._thread is not None:
+            self._thread.join(20.0)
+            self._thread = None
+        if self._video is not None:
+            self._video.close()
+            self._video = None
+            if self._bag is not None:
+                self._bag.close()
+            figures = {**self._statistics.summary(), "dropped_by_recorder": self._counts.get("dropped", 0)}
+            write_json(self._out.with_suffix(".json"), figures)
+            start = self._origin or 0
+            plot_timeline(self._out.with_suffix(".timeline.png"), self._statistics, start - self._delay, self._out.name)
+
+    def _relative(self, stamp: int) -> int:
+        """Presentation stamp -> nanoseconds from the file's start; negative before it."""
+        if self._origin is None:
+            self._origin = seconds_to_ns(self.param("start_time")) or stamp
+        return stamp - self._origin
+
+    def _put(self, item) -> None:
+        try:
+            self._queue.put_nowait(item)
+        except queue.Full:
+            self.count("dropped")
+            self.warn("the encoder cannot keep up: images or sound dropped from the recording")
+
+    def _on_image(self, message: Image) -> None:
+        stamp = stamp_of(message) or 0
+        self._statistics.add_arrival("image", stamp, self.now_ns())
+        self._put(("image", stamp, message))
+
+    def _on_sound(self, message) -> None:
+        stamp = stamp_of(message) or 0
+        self._statistics.add_arrival("sound", stamp, self.now_ns())
+        self._put(("sound", stamp, message))
+
+    def _on_frame(self, message: AvatarFrame) -> None:
+        stamp = stamp_of(message) or 0
+        self._delay = stamp - message.frame * FRAME_NS
+        if self.param("start_time") and stamp < seconds_to_ns(self.param("start_time")):
+            return  # the calm face before the conversation begins
+        camera = message.camera_stamp.sec * NANOSECONDS + message.camera_stamp.nanosec
+        published = message.published.sec * NANOSECONDS + message.published.nanosec
+        self._statistics.add_image(message.frame, published, camera, message.render_ms, message.held)
+
+    def _on_block(self, message: MotionLatentBlock) -> None:
+        latents = np.asarray(message.data, np.float32).reshape(message.frame_count, message.latent_dim)
+        self._statistics.add_block(message.sequence, stamp_of(message) or 0, latents, message.compute_ms)
+        if self._bag is not None:
+            self._put(("block", stamp_of(message) or 0, message))
+
+    def _on_motion(self, message: MotionLatent) -> None:
+        self._statistics.add_user_motion(stamp_of(message) or 0, np.asarray(message.data, np.float32), message.confidence)
+
+    def _write(self) -> None:
+        while self.active or not self._queue.empty():
+            try:
+                kind, stamp, message = self._queue.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            try:
+                self._write_one(kind, stamp, message)
+            except (OSError, InputError) as error:
+                self.fault = f"cannot record to {self._out}: {error}"
+                self.warn(self.fault)
+
+    def _write_one(self, kind: str, stamp: int, message) -> None:
+        offset = self._relative(stamp)
+        if offset < 0:
+            return
+        if kind == "image":
+            image = message_to_rgb(message)
+            self._video.write_frame(round(offset / FRAME_NS), image)
+            if self._bag is not None:
+                self._bag.write_image(stamp, image)
+        elif kind == "sound":
+            samples = self._decoder.decode(message)[:, 0]
+            self._video.write_audio(round(offset * SAMPLE_RATE / NANOSECONDS), samples)
+            if self._bag is not None:
+                self._bag.write_speech(stamp, samples)
+        else:
+            latents = np.asarray(message.data, np.float32).reshape(message.frame_count, message.latent_dim)
+            self._bag.write_latents(
+                stamp, message.sequence, message.first_frame, latents, message.space, message.model, message.fallback
+            )
+
+
+def main() -> int:
+    return run_node(Recorder)

@@ -1,0 +1,172 @@
+"""What a run leaves: its figures (JSON) and a timeline plot. Memory does not grow with the session's length."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict, deque
+from pathlib import Path
+
+import numpy as np
+
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.timeline import BLOCK_FRAMES, FRAME_RATE, NANOSECONDS
+
+TIMELINE_SECONDS = 60  # the plot shows the last minute
+SHOWN = {  # rows of the timeline: title -> coefficients whose mean is drawn
+    "smile": ("mouthSmileLeft", "mouthSmileRight"),
+    "mouth opening": ("jawOpen",),
+    "head pitch (rad)": ("headPitch",),
+    "head yaw (rad)": ("headYaw",),
+}
+
+
+class Histogram:
+    """Percentiles of a stream of values in milliseconds, to 0.25 ms, in constant memory. Values below 0 count as 0."""
+
+    STEP, BINS = 0.25, 20_000  # up to 5 s
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(self.BINS, dtype=np.int64)
+        self.count, self.max = 0, 0.0
+
+    def add(self, value: float) -> None:
+        self._counts[int(np.clip(value / self.STEP, 0, self.BINS - 1))] += 1
+        self.count += 1
+        self.max = max(self.max, value)
+
+    def percentile(self, p: float) -> float | None:
+        """The value below which p percent lie; None while empty."""
+        if not self.count:
+            return None
+        bin_ = int(np.searchsorted(np.cumsum(self._counts), p / 100 * self.count))
+        return round(min((bin_ + 0.5) * self.STEP, self.max), 2)
+
+    def summary(self) -> dict[str, float | None]:
+        return {
+            "p50": self.percentile(50),
+            "p95": self.percentile(95),
+            "max": round(self.max, 2) if self.count else None,
+        }
+
+
+class RunStatistics:
+    """Gathers a run's figures from what its nodes publish."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.compute, self.render = Histogram(), Histogram()
+        self.latency, self.skew, self.interval_error = Histogram(), Histogram(), Histogram()
+        self.held_frames = self.late_blocks = self.lost_blocks = self.blocks = 0
+        self.user_frames = self.user_frames_with_face = 0
+        self._first_published = self._last_published = None
+        self._last_block_held = self._last_sequence = self._last_camera = None
+        self._arrivals: OrderedDict[int, tuple[str, int]] = OrderedDict()
+        kept = TIMELINE_SECONDS * FRAME_RATE
+        self.user_track: deque = deque(maxlen=kept)  # (seconds, latent)
+        self.avatar_track: deque = deque(maxlen=kept)
+        self.latency_track: deque = deque(maxlen=kept)  # (seconds, ms)
+
+    def add_user_motion(self, stamp_ns: int, latent: np.ndarray, confidence: float) -> None:
+        self.user_frames += 1
+        self.user_frames_with_face += confidence > 0.5
+        if len(latent) == rig.DIM:
+            self.user_track.append((stamp_ns / NANOSECONDS, latent))
+
+    def add_block(self, sequence: int, first_stamp_ns: int, latents: np.ndarray, compute_ms: float) -> None:
+        self.blocks += 1
+        self.compute.add(compute_ms)
+        if self._last_sequence is not None and sequence > self._last_sequence + 1:
+            self.lost_blocks += sequence - self._last_sequence - 1
+        self._last_sequence = sequence
+        if latents.shape[1] == rig.DIM:
+            for i, latent in enumerate(latents):
+                self.avatar_track.append((first_stamp_ns / NANOSECONDS + i / FRAME_RATE, latent))
+
+    def add_image(self, frame: int, published_ns: int, camera_stamp_ns: int, render_ms: float, held: bool) -> None:
+        """One published image. Held frames before the first block are the calm face at the start, not lateness."""
+        if self.blocks and held:
+            self.held_frames += 1
+            block = frame // BLOCK_FRAMES
+            self.late_blocks += block != self._last_block_held
+            self._last_block_held = block
+        if self._last_published is not None:
+            interval = (published_ns - self._last_published) / 1e6
+            self.interval_error.add(abs(interval - 1000 / FRAME_RATE))
+        self._first_published = self._first_published or published_ns
+        self._last_published = published_ns
+        self.frames += 1
+        self.render.add(render_ms)
+        if camera_stamp_ns and not held and camera_stamp_ns != self._last_camera:
+            self._last_camera = camera_stamp_ns
+            latency = (published_ns - camera_stamp_ns) / 1e6
+            self.latency.add(latency)
+            self.latency_track.append((camera_stamp_ns / NANOSECONDS, latency))
+
+    def add_arrival(self, kind: str, stamp_ns: int, arrived_ns: int) -> None:
+        """kind 'image' or 'sound' with presentation stamp `stamp_ns` reached the viewer; pairs give the A/V skew."""
+        other = self._arrivals.pop(stamp_ns, None)
+        if other is None or other[0] == kind:
+            self._arrivals[stamp_ns] = (kind, arrived_ns)
+            while len(self._arrivals) > FRAME_RATE:
+                self._arrivals.popitem(last=False)
+        else:
+            self.skew.add(abs(arrived_ns - other[1]) / 1e6)
+
+    def summary(self) -> dict:
+        """The figures of interfaces: frames, fps, late_blocks, times in ms as p50, p95, max."""
+        span = (self._last_published - self._first_published) / NANOSECONDS if self.frames > 1 else 0
+        return {
+            "frames": self.frames,
+            "fps": round((self.frames - 1) / span, 3) if span else None,
+            "blocks": self.blocks,
+            "late_blocks": self.late_blocks,
+            "lost_blocks": self.lost_blocks,
+            "held_frames": self.held_frames,
+            "block_compute_ms": self.compute.summary(),
+            "render_ms": self.render.summary(),
+            "reaction_latency_ms": self.latency.summary(),
+            "av_skew_ms": self.skew.summary(),
+            "frame_interval_error_ms": {**self.interval_error.summary(), "p99": self.interval_error.percentile(99)},
+            "user_frames": self.user_frames,
+            "user_face_share": round(self.user_frames_with_face / self.user_frames, 3) if self.user_frames else None,
+        }
+
+
+def write_json(path: Path, figures: dict) -> None:
+    path.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _series(track, start: float, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    if not track:
+        return np.zeros(0), np.zeros(0)
+    times = np.array([t for t, _ in track]) - start
+    values = np.array([latent for _, latent in track])[:, [rig.INDEX[n] for n in names]].mean(axis=1)
+    return times, values
+
+
+def plot_timeline(path: Path, statistics: RunStatistics, start_ns: int, title: str = "") -> None:
+    """User and avatar over time, row by row, and the reaction latency of every camera frame below."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = len(SHOWN) + bool(statistics.latency_track)
+    figure, axes = plt.subplots(rows, 1, figsize=(11, 1.7 * rows + 0.8), sharex=True, layout="constrained")
+    start = start_ns / NANOSECONDS
+    for axis, (name, coefficients) in zip(axes, SHOWN.items(), strict=False):
+        axis.plot(*_series(statistics.user_track, start, coefficients), color="tab:orange", label="user, as tracked")
+        axis.plot(*_series(statistics.avatar_track, start, coefficients), color="tab:blue", label="avatar, as generated")
+        axis.set_ylabel(name)
+        axis.grid(alpha=0.3)
+    axes[0].legend(loc="upper right", ncols=2)
+    if statistics.latency_track:
+        times, values = np.array(statistics.latency_track).T
+        axes[-1].plot(times - start, values, color="tab:green", linewidth=0.8)
+        axes[-1].set_ylabel("reaction\nlatency (ms)")
+        axes[-1].set_ylim(0, max(700, values.max() * 1.1))
+        axes[-1].grid(alpha=0.3)
+    axes[-1].set_xlabel("seconds on the frame clock; the avatar is shown after the presentation delay")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
