@@ -1,0 +1,111 @@
+"""The whole chain in lockstep, without ROS and as fast as it goes: the same inputs and seed give the same frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.generators import make_generator
+from avatar_forcing_ros.generators.signals import SignalBuffer
+from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
+from avatar_forcing_ros.media.writer import VideoWriter
+from avatar_forcing_ros.motion import make_avatar
+from avatar_forcing_ros.motion.tracker import FaceTracker
+from avatar_forcing_ros.report import RunStatistics, plot_timeline, write_json
+from avatar_forcing_ros.session import Session
+from avatar_forcing_ros.timeline import (
+    BLOCK_FRAMES,
+    FRAME_RATE,
+    SAMPLES_PER_FRAME,
+    ns_to_seconds,
+    time_of,
+)
+
+
+def _sound_frames(source: str, audio_topic: str | None) -> Iterator[np.ndarray]:
+    """A source's sound in frames of 640 samples; the last one is filled up with silence."""
+    rest = np.zeros(0, np.float32)
+    for chunk in audio_16k(open_media(source, audio_topic=audio_topic)):
+        rest = np.concatenate([rest, chunk])
+        while len(rest) >= SAMPLES_PER_FRAME:
+            yield rest[:SAMPLES_PER_FRAME]
+            rest = rest[SAMPLES_PER_FRAME:]
+    if len(rest):
+        yield np.pad(rest, (0, SAMPLES_PER_FRAME - len(rest)))
+
+
+def run_offline(session: Session, progress=lambda frames: None) -> dict:
+    """Runs a session and writes session.out (mp4), .json and .timeline.png beside it; returns the figures.
+
+    progress: called with the number of frames done after every block. Raises InputError on unusable input.
+    Latency and skew are null: in lockstep nothing waits.
+    """
+    for live in (session.user_video, session.user_audio, session.avatar_audio):
+        if live.startswith(("webcam:", "mic:")):
+            raise InputError(f"{live}: a live source cannot be run offline; give a file or a bag")
+    avatar = make_avatar(session.avatar, session.portrait, session.size, session.theme)
+    generator = make_generator(session.generator)
+    if generator.space != avatar.space:
+        raise InputError(f"generator '{generator.name}' moves space '{generator.space}', the face needs '{avatar.space}'")
+    stream = generator.open(None, session.seed)
+    buffer, statistics, tracker = SignalBuffer(generator.dim), RunStatistics(), FaceTracker()
+    out = Path(session.out)
+    user_sound, speech, images = iter(()), iter(()), iter(())
+    if session.user_video:
+        reader = open_media(session.user_video, session.camera_topic or None, session.audio_topic or None)
+        images = video_on_grid(reader)
+        if reader.has_audio and not session.user_audio:
+            user_sound = _sound_frames(session.user_video, session.audio_topic or None)
+    if session.user_audio:
+        user_sound = _sound_frames(session.user_audio, session.audio_topic or None)
+    if session.avatar_audio:
+        speech = _sound_frames(session.avatar_audio, None)
+
+    known = np.ones(1, bool)
+    first = 0
+    with VideoWriter(str(out), fps=FRAME_RATE) as writer:
+        while session.duration <= 0 or first < session.duration * FRAME_RATE:
+            spoken = []
+            ended = True
+            for frame in range(first, first + BLOCK_FRAMES):
+                image, heard, said = next(images, None), next(user_sound, None), next(speech, None)
+                ended = ended and image is None and heard is None and said is None
+                if image is not None:
+                    face = tracker.track(image[1], ns_to_seconds(time_of(frame)))
+                    # Stamp 0 means "no camera frame", so stamps count from 1 here.
+                    buffer.put_user_motion(frame, time_of(frame) + 1, face.motion, face.confidence)
+                    statistics.add_user_motion(time_of(frame), face.motion, face.confidence)
+                if heard is not None:
+                    buffer.put_user_audio(frame, heard, known)
+                if said is not None:
+                    buffer.put_avatar_audio(frame, said, known)
+                spoken.append(said if said is not None else np.zeros(SAMPLES_PER_FRAME, np.float32))
+            if ended:
+                break
+            signals, _ = buffer.block(first, BLOCK_FRAMES)
+            began = time.perf_counter()
+            latents = stream.step(signals)
+            compute_ms = 1000 * (time.perf_counter() - began)
+            statistics.add_block(first // BLOCK_FRAMES, time_of(first), latents, compute_ms)
+            for i, latent in enumerate(latents):
+                began = time.perf_counter()
+                picture = avatar.render(latent)
+                render_ms = 1000 * (time.perf_counter() - began)
+                writer.write_frame(first + i, picture)
+                statistics.add_image(first + i, time_of(first + i), 0, render_ms, held=False)
+            writer.write_audio(first * SAMPLES_PER_FRAME, np.concatenate(spoken))
+            first += BLOCK_FRAMES
+            progress(first)
+    tracker.close()
+    if not first:
+        out.unlink(missing_ok=True)
+        raise InputError("no input has any frame or sound: nothing to do")
+    figures = {"mode": "offline", "generator": generator.name, **statistics.summary()}
+    figures["frame_interval_error_ms"] = None
+    write_json(out.with_suffix(".json"), figures)
+    plot_timeline(out.with_suffix(".timeline.png"), statistics, 0, f"{out.name} (offline)")
+    return figures

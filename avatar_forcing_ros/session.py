@@ -1,0 +1,69 @@
+"""What a run is made of: its inputs, its face and where the result goes. Checked before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.generators import GENERATORS
+from avatar_forcing_ros.media.reader import open_media
+from avatar_forcing_ros.motion import AVATARS
+
+SILENCE = 1e-4  # a whole file whose samples never exceed this is silent (-80 dB full scale)
+
+
+@dataclass(frozen=True)
+class Session:
+    """Sources are files, bags, `webcam:N`, `mic:`; empty means absent. size in pixels, duration in seconds (0: to the end)."""
+
+    out: str
+    user_video: str = ""
+    user_audio: str = ""
+    avatar_audio: str = ""
+    portrait: str = ""
+    generator: str = "reflex"
+    avatar: str = "portrait"
+    theme: str = ""
+    size: int = 512
+    seed: int = 0
+    duration: float = 0.0
+    loop: bool = False
+    camera_topic: str = ""
+    audio_topic: str = ""
+    bag: str = ""
+
+    def check(self) -> None:
+        """Raises InputError, in one line, on what can be seen before the start."""
+        if self.generator not in GENERATORS:
+            raise InputError(f"generator '{self.generator}' is unknown; use one of {', '.join(GENERATORS)}")
+        if self.avatar not in AVATARS:
+            raise InputError(f"avatar '{self.avatar}' is unknown; use one of {', '.join(AVATARS)}")
+        out = Path(self.out)
+        if out.suffix.lower() != ".mp4":
+            raise InputError(f"{self.out}: the result is an mp4; give a name that ends in .mp4")
+        if not out.parent.is_dir():
+            raise InputError(f"{out.parent}: the folder for the result does not exist; make it first")
+        if not (self.user_video or self.user_audio or self.avatar_audio):
+            raise InputError("nothing to run: give --user-video, --user-audio or --avatar-audio")
+        if self.portrait and not Path(self.portrait).is_file():
+            raise InputError(f"{self.portrait}: no such file; give the picture of a face")
+        if self.user_video:
+            with open_media(self.user_video, self.camera_topic or None, self.audio_topic or None) as reader:
+                if not reader.has_video:
+                    raise InputError(f"{self.user_video}: has no video; give it with --user-audio")
+        for source in (self.user_audio, self.avatar_audio):
+            if source:
+                _check_sound(source, self.audio_topic or None)
+
+
+def _check_sound(source: str, topic: str | None) -> None:
+    with open_media(source, audio_topic=topic) as reader:
+        if not reader.has_audio:
+            raise InputError(f"{source}: has no sound")
+        if reader.live:
+            return
+        if not any(np.abs(chunk.samples).max(initial=0.0) > SILENCE for chunk in reader.audio()):
+            raise InputError(f"{source}: is silent from beginning to end; give a track with speech, or leave it out")
