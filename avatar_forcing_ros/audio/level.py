@@ -1,15 +1,36 @@
-"""Speech level and activity as a stream. Signatures are settled, bodies follow."""
+"""Speech level and activity as a stream, frame by frame, without looking ahead.
+
+Loudness is measured against two slow references: the noise floor below and the speaker's usual peak above. The
+floor follows quiet quickly and noise slowly, and the peak never comes nearer than 18 dB to the floor nor below
+-45 dB, so a room without speech is never blown up into it.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
+from ..timeline import FRAME_RATE
+
+SILENCE_DB = -90.0
+_FLOOR_START_DB = -60.0
+_FLOOR_MAX_DB = -30.0  # speech, however steady, is not taken for noise above this
+_FLOOR_FALL = 0.3  # per frame, of the distance: quiet is believed within some frames
+_FLOOR_RISE_DB = 3.0 / FRAME_RATE  # per frame: noise is believed at 3 dB per second
+_PEAK_START_DB = -22.0
+_PEAK_MIN_DB = -45.0
+_PEAK_OVER_FLOOR_DB = 18.0
+_PEAK_RISE = 0.25  # per frame, of the distance
+_PEAK_FALL_DB = 1.0 / FRAME_RATE  # per frame: 1 dB per second of speech
+_ON_DB, _OFF_DB = 9.0, 5.0  # over the floor: where activity begins and ends
+_HANG_FRAMES = 6  # activity outlives the sound by 240 ms, the pauses within words
+
 
 class Level(NamedTuple):
     """db: RMS in dB full scale; floor_db: the noise floor's estimate; strength: 0 (noise floor) .. 1 (loud speech);
-    active: somebody speaks."""
+    active: somebody speaks, pauses within words included."""
 
     db: float
     floor_db: float
@@ -17,12 +38,40 @@ class Level(NamedTuple):
     active: bool
 
 
-class SpeechLevel:
-    """Frame-causal level meter."""
+def rms_db(samples: np.ndarray) -> float:
+    """RMS of samples (n,) in dB full scale, not below -90."""
+    power = float(np.dot(samples, samples)) / max(1, len(samples))
+    return max(SILENCE_DB, 10.0 * math.log10(power)) if power > 0.0 else SILENCE_DB
 
-    def push(self, samples: np.ndarray, known: bool = True) -> Level:
-        """The level after one frame (640,) of sound."""
-        raise NotImplementedError
+
+class SpeechLevel:
+    """The level of one stream of sound. State of fixed size."""
+
+    def __init__(self) -> None:
+        self.reset()
 
     def reset(self) -> None:
-        raise NotImplementedError
+        self._floor = _FLOOR_START_DB
+        self._peak = _PEAK_START_DB
+        self._hang = 0
+
+    def push(self, samples: np.ndarray, known: bool = True) -> Level:
+        """The level after one frame (640,) of sound. known False: no sound arrived, nothing is learned from it."""
+        db = rms_db(samples)
+        if not known:
+            self._hang = max(0, self._hang - 1)
+            return Level(db, self._floor, 0.0, self._hang > 0)
+        if db < self._floor:
+            # Digital silence between utterances says nothing about the noise under them.
+            self._floor += _FLOOR_FALL * (max(db, _FLOOR_START_DB) - self._floor)
+        else:
+            self._floor = min(_FLOOR_MAX_DB, self._floor + min(_FLOOR_RISE_DB, db - self._floor))
+        over = db - self._floor
+        if over > _ON_DB or (self._hang and over > _OFF_DB):
+            self._hang = _HANG_FRAMES
+            self._peak += _PEAK_RISE * (db - self._peak) if db > self._peak else -_PEAK_FALL_DB
+        else:
+            self._hang = max(0, self._hang - 1)
+        self._peak = max(self._peak, _PEAK_MIN_DB, self._floor + _PEAK_OVER_FLOOR_DB)
+        strength = (over - _OFF_DB) / (self._peak - self._floor - _OFF_DB)
+        return Level(db, self._floor, min(1.0, max(0.0, strength)), self._hang > 0)

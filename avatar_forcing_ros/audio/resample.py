@@ -20,6 +20,11 @@ def to_mono(samples: np.ndarray, channel: int | None = None) -> np.ndarray:
     return samples[:, channel]
 
 
+def _filter(rate: int) -> soxr.ResampleStream:
+    # Upwards the best filter holds back up to 66 ms (8 kHz), the medium one 26 ms; downwards both about 20 ms.
+    return soxr.ResampleStream(rate, SAMPLE_RATE, 1, "float32", quality="HQ" if rate > SAMPLE_RATE else "MQ")
+
+
 class Resampler:
     """Streams sound of any rate into 16 kHz mono; keeps the stamps true to the samples.
 
@@ -51,7 +56,7 @@ class Resampler:
                 if rate <= 0:
                     raise InputError(f"sound has a sample rate of {rate} Hz")
                 self._rate = rate
-                self._stream = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1, "float32")
+                self._stream = None if rate == SAMPLE_RATE else _filter(rate)
         if not len(mono):
             return out
         self._stamp = None if stamp_ns is None else stamp_ns - self._taken * NANOSECONDS // rate
