@@ -1,0 +1,87 @@
+"""One configuration for every size of the network: the published one and the small one that travels in the package."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.timeline import BLOCK_FRAMES, SAMPLES_PER_FRAME
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the network. Frames are video frames at 25 fps, widths are numbers of channels.
+
+    motion_dim: dimension of a motion latent.
+    image_size: pixels of the auto-encoder's square image, a power of two; None: no auto-encoder (rig space).
+    audio_front_end: "wav2vec2" (the published trunk) or "log_mel" (a small causal convolution network).
+    audio_dim: features of one speaker per frame; also the width of the dual motion encoder.
+    width, depth, heads, mlp_ratio: the transformer of the motion generator.
+    clip_frames: frames that one forward pass sees, cached ones included.
+    block_frames: frames that one step makes (the paper's B).
+    look_ahead: frames of look-ahead in self-attention, reach of cross-attention, frames of context in a block.
+    """
+
+    motion_dim: int = 512
+    image_size: int | None = 512
+    audio_front_end: str = "wav2vec2"
+    audio_dim: int = 512
+    audio_width: int = 768
+    audio_layers: int = 12
+    mel_bands: int = 64
+    condition_heads: int = 4
+    width: int = 1024
+    depth: int = 8
+    heads: int = 8
+    mlp_ratio: int = 4
+    time_frequencies: int = 256
+    clip_frames: int = 50
+    block_frames: int = BLOCK_FRAMES
+    look_ahead: int = 2
+    samples_per_frame: int = SAMPLES_PER_FRAME
+
+    def __post_init__(self) -> None:
+        if self.audio_front_end not in ("wav2vec2", "log_mel"):
+            raise InputError(f"audio_front_end {self.audio_front_end!r} is not one of wav2vec2, log_mel")
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise InputError(f"width {self.width} does not split into {self.heads} heads of even size")
+        if self.audio_dim % self.condition_heads:
+            raise InputError(f"audio_dim {self.audio_dim} does not split into {self.condition_heads} heads")
+        if self.cache_frames < self.block_frames:
+            raise InputError(f"clip_frames {self.clip_frames} leaves no room for a block, its context and a cache")
+        size = self.image_size
+        if size is not None and (size < 16 or size & (size - 1)):
+            raise InputError(f"image_size {size} is not a power of two from 16 up")
+
+    @classmethod
+    def published(
+        cls, input_size: int = 512, dim_h: int = 1024, transformer_depth: int = 8, num_heads: int = 8
+    ) -> ModelConfig:
+        """The network of the authors' release, under the names that its options have there."""
+        return cls(image_size=input_size, width=dim_h, depth=transformer_depth, heads=num_heads)
+
+    @classmethod
+    def embedded(cls, **sizes: int) -> ModelConfig:
+        """The small network in rig space with a log-mel front end, for a robot's CPU; `sizes` overrides fields."""
+        small = dict(
+            motion_dim=rig.DIM, image_size=None, audio_front_end="log_mel", audio_dim=128, audio_width=128,
+            audio_layers=3, mel_bands=64, width=192, depth=4, heads=4, time_frequencies=128,
+        )
+        unknown = set(sizes) - {field.name for field in fields(cls)}
+        if unknown:
+            raise InputError(f"unknown size of the embedded network: {', '.join(sorted(unknown))}")
+        return cls(**{**small, **sizes})
+
+    @property
+    def window_frames(self) -> int:
+        """Frames of one block with its context."""
+        return self.look_ahead + self.block_frames
+
+    @property
+    def cache_frames(self) -> int:
+        """Earlier frames whose self-attention keys are kept."""
+        return self.clip_frames - self.window_frames
+
+    def to_dict(self) -> dict:
+        return asdict(self)

@@ -1,0 +1,42 @@
+"""Conditional flow matching as the release samples it: the schedule and its Euler steps (paper, section 3.3).
+
+The network predicts v = noise - data at time t in [0, 1000]; x = (1 - sigma) data + sigma noise, so a step from
+sigma to a smaller one adds (sigma_next - sigma) v. t = 1000 is pure noise, t = 0 is data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+MAX_TIME = 1000.0
+TABLE_ENTRIES = 1000  # entries of the sigma table that a time is rounded to
+
+
+@dataclass(frozen=True)
+class EulerStep:
+    time: float  # t of the velocity
+    change: float  # sigma_next - sigma, negative
+
+
+def schedule(evaluations: int) -> tuple[EulerStep, ...]:
+    """Euler steps of the release's solver with `evaluations` >= 3 network passes per block.
+
+    Of these passes one writes the cache and the release spends one more on a step at t = 0 that changes nothing;
+    it is left out here, so evaluations - 2 steps remain.
+    """
+    if evaluations < 3:
+        raise ValueError(f"evaluations = {evaluations}: at least 3 are needed (one step, the end, the cache)")
+    times = np.linspace(MAX_TIME, 0.0, evaluations - 1)
+    table = np.linspace(1.0, 0.0, TABLE_ENTRIES)
+    sigmas = [table[np.abs(table * MAX_TIME - time).argmin()] for time in times]
+    return tuple(EulerStep(float(t), float(b - a)) for t, a, b in zip(times, sigmas, sigmas[1:]))
+
+
+def guided(velocity: Tensor, audio_guidance: float, user_guidance: float) -> Tensor:
+    """Classifier-free guidance over two conditions. velocity: (3, T, D), of the branches without any condition,
+    with the avatar's sound only, with the user only -> (1, T, D)."""
+    nothing, audio, user = velocity.split(1)
+    return nothing + audio_guidance * (audio - nothing) + user_guidance * (user - nothing)

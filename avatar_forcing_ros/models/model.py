@@ -1,0 +1,71 @@
+"""The whole network: auto-encoder, audio encoder, dual motion encoder and velocity transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from avatar_forcing_ros.models.audio_encoder import audio_encoder
+from avatar_forcing_ros.models.autoencoder import AutoEncoder, Identity
+from avatar_forcing_ros.models.checkpoints import load_published
+from avatar_forcing_ros.models.config import ModelConfig
+from avatar_forcing_ros.models.dual_motion_encoder import DualMotionEncoder
+from avatar_forcing_ros.models.stream import Anchor, MotionStream
+from avatar_forcing_ros.models.transformer import VelocityTransformer
+
+
+class AvatarForcing(nn.Module):
+    """Avatar Forcing (arXiv 2601.00664). T frames, S pixels, D = motion_dim, A = audio_dim, W = width."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.autoencoder = AutoEncoder(config.image_size) if config.image_size else None
+        self.audio_encoder = audio_encoder(config)
+        self.dual_motion_encoder = DualMotionEncoder(config)
+        self.transformer = VelocityTransformer(config)
+
+    def load_published_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take weights under the authors' names. Raises InputError that lists what is missing, extra or misshapen."""
+        load_published(self, state)
+
+    def encode_identity(self, image: Tensor) -> Identity:
+        """image: (1, 3, S, S) in [-1, 1]"""
+        return self.autoencoder.identity(image)
+
+    def encode_motion(self, frames: Tensor) -> Tensor:
+        """frames: (T, 3, S, S) in [-1, 1] -> motion latents (T, D)"""
+        return self.autoencoder.motion(frames)
+
+    def encode_audio(self, waveform: Tensor, frame_count: int) -> Tensor:
+        """waveform: (B, N) at 16 kHz, speech at unit variance -> features (B, frame_count, A)"""
+        return self.audio_encoder(waveform, frame_count)
+
+    def condition(self, avatar_audio: Tensor, user_audio: Tensor, user_motion: Tensor) -> Tensor:
+        """(B, T, A), (B, T, A), (B, T, D) -> (B, T, W)"""
+        return self.dual_motion_encoder(avatar_audio, user_audio, user_motion)
+
+    def velocity(self, noisy: Tensor, timesteps: Tensor, condition: Tensor, reference_motion: Tensor) -> Tensor:
+        """(B, T, D), (B, T) in [0, 1000], (B, T, W), (B, D) -> velocity noise - data (B, T, D), one window, no cache"""
+        return self.transformer.window(noisy, timesteps, condition, reference_motion)
+
+    def stream(
+        self,
+        identity: Identity,
+        steps: int = 10,
+        audio_guidance: float = 2.0,
+        user_guidance: float = 1.0,
+        anchor: Anchor | None = None,
+        seed: int = 0,
+    ) -> MotionStream:
+        """A stream of motion for this identity; without an anchor it is the published one."""
+        return MotionStream(
+            self.config, self.dual_motion_encoder, self.transformer, identity,
+            steps, audio_guidance, user_guidance, anchor, seed,
+        )
+
+    def decode(self, identity: Identity, latents: Tensor) -> Tensor:
+        """latents: (T, D) -> images (T, 3, S, S), in [-1, 1] but not clamped"""
+        return self.autoencoder.decode(identity, latents)

@@ -1,0 +1,284 @@
+"""The loop of the paper (Algorithm 1 and section 3.4): signals in, motion out, block by block.
+
+A block of n = 10 frames that begins at frame t is made like this:
+
+    conditions   of frames t-2 .. t+9, for three branches: nothing, the avatar's sound only, the user only
+    latents      frames t-2, t-1 are the clean end of the last block; frames t .. t+9 start as noise
+    8 steps      velocity of every branch -> guidance -> Euler step on the noisy frames
+    anchor       (ours, optional) pulls the slow mean pose back toward the reference motion
+    cache        one pass at time 0 keeps the keys and values of frames t-2 .. t+7 for the next blocks
+
+The look-ahead of two frames is why the last two frames of a block are cached one block later: only then are
+the frames known that they look at. The first step makes a whole clip of 50 frames without a cache.
+
+Everything that lives from block to block is in `StreamState`: tensors of fixed size, updated in place.
+
+Shapes: n new frames, c = 2 context frames, p = 38 cached frames, D motion_dim, A audio_dim, W width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from avatar_forcing_ros.models.autoencoder import Identity
+from avatar_forcing_ros.models.config import ModelConfig
+from avatar_forcing_ros.models.dual_motion_encoder import DualMotionEncoder
+from avatar_forcing_ros.models.flow_matching import guided, schedule
+from avatar_forcing_ros.models.transformer import (
+    Memory,
+    VelocityTransformer,
+    look_ahead_mask,
+    near_mask,
+    rotary_angles,
+    rotate,
+)
+
+BRANCHES = 3  # nothing, the avatar's sound, the user
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Holds the slow mean of the motion near the reference motion m_S over sessions of any length.
+
+    The mean is an exponential moving average with time constant `time_constant` (seconds). Where its distance
+    from m_S exceeds `dead_band` (Euclidean, in units of the latent), the block is shifted back by `gain` times the
+    excess, ramped up from nothing at the block's first frame by at most `slew` per frame; the model carries the
+    shift on, because the next block continues from this one. dead_band = 0 and a high gain hold tightly;
+    the defaults are gentle. They were chosen with made-up weights and are yet to be tuned with the released ones.
+    """
+
+    time_constant: float = 4.0
+    dead_band: float = 1.0
+    gain: float = 0.3
+    slew: float = 0.02
+
+
+@dataclass
+class StreamState:
+    """All that a stream remembers, in tensors of fixed size.
+
+    self_keys, self_values: (depth, 3, heads, 38, d) of the cached frames, keys not rotated.
+    cross_keys, cross_values: (depth, 3, heads, 2, d) of the two frames before the window.
+    latents: (1, 2, D) float64, the context: the last two frames made. avatar_audio, user_audio: (1, 2, A) and
+    user_motion: (1, 2, D), their signals. mean: (1, D) float32, the anchor's slow mean.
+    """
+
+    self_keys: Tensor
+    self_values: Tensor
+    cross_keys: Tensor
+    cross_values: Tensor
+    latents: Tensor
+    avatar_audio: Tensor
+    user_audio: Tensor
+    user_motion: Tensor
+    mean: Tensor
+
+    @classmethod
+    def empty(cls, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> StreamState:
+        heads, context = config.heads, config.look_ahead
+        memory = (config.depth, BRANCHES, heads)
+        d = config.width // heads
+
+        def zeros(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(shape, device=device, dtype=dtype)
+
+        return cls(
+            self_keys=zeros(*memory, config.cache_frames, d),
+            self_values=zeros(*memory, config.cache_frames, d),
+            cross_keys=zeros(*memory, context, d),
+            cross_values=zeros(*memory, context, d),
+            latents=zeros(1, context, config.motion_dim, dtype=torch.float64),
+            avatar_audio=zeros(1, context, config.audio_dim),
+            user_audio=zeros(1, context, config.audio_dim),
+            user_motion=zeros(1, context, config.motion_dim),
+            mean=zeros(1, config.motion_dim, dtype=torch.float32),
+        )
+
+    def copy_from(self, other: StreamState) -> None:
+        for field in fields(self):
+            getattr(self, field.name).copy_(getattr(other, field.name))
+
+    def clone(self) -> StreamState:
+        return StreamState(**{field.name: getattr(self, field.name).clone() for field in fields(self)})
+
+
+class MotionStream:
+    """Motion of one avatar. Made by `AvatarForcing.stream`; not shared between threads."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        encoder: DualMotionEncoder,
+        transformer: VelocityTransformer,
+        identity: Identity,
+        steps: int = 10,
+        audio_guidance: float = 2.0,
+        user_guidance: float = 1.0,
+        anchor: Anchor | None = None,
+        seed: int = 0,
+    ):
+        """steps: network passes per block as the release counts them (`nfe`). anchor None: the published stream."""
+        self.config, self.encoder, self.transformer = config, encoder, transformer
+        self.guidance = (audio_guidance, user_guidance)
+        self.anchor, self.seed = anchor, seed
+        weight = transformer.final.weight
+        self.device, self.dtype = weight.device, weight.dtype
+        self.reference = identity.motion.detach().to(self.device, torch.float32)  # (1, D)
+
+        # All that does not change from block to block is made once: times are fixed by the schedule, and places in
+        # the window by its shape.
+        self.steps = schedule(steps)
+        times = torch.tensor([step.time for step in self.steps] + [0.0], device=self.device)
+        with torch.inference_mode():
+            self.modulations = transformer.modulations(times)  # (steps + 1, 8, W), the last at time 0
+        clip, context, cached = config.clip_frames, config.look_ahead, config.cache_frames
+        self.angles = rotary_angles(clip, config.width // config.heads, self.device)
+        frames = torch.arange(clip, device=self.device)
+        window = frames[cached:]
+        self.self_mask = look_ahead_mask(frames, frames, context)  # (50, 50); its last 12 rows serve a block
+        self.clip_cross_mask = near_mask(frames, frames, context)  # (50, 50)
+        self.block_cross_mask = near_mask(window, frames[cached - context :], context)  # (12, 14)
+
+        self.state = StreamState.empty(config, self.device, self.dtype)
+        self.start: StreamState | None = None  # the state after `prime`, where reset goes back to
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the session. After `prime` the next step is the first block behind the priming clip."""
+        self.noise = torch.Generator().manual_seed(self.seed)  # on the CPU: the same draw on every device
+        if self.start is not None:
+            self.state.copy_from(self.start)
+        self.has_past = self.start is not None
+
+    def prime(self, avatar_audio: Tensor | None = None, user_audio: Tensor | None = None,
+              user_motion: Tensor | None = None) -> None:
+        """Make the first clip of 50 frames now, from features of a quiet scene, and begin every session behind it:
+        the viewer never waits for a clip, and the first block is as fast as any other."""
+        self.start = None
+        self.reset()
+        if avatar_audio is None and user_audio is None and user_motion is None:
+            avatar_audio = torch.zeros(1, self.config.clip_frames, self.config.audio_dim)
+        self.step(avatar_audio, user_audio, user_motion)
+        self.start = self.state.clone()
+        self.reset()
+
+    @torch.inference_mode()
+    def step(self, avatar_audio: Tensor | None, user_audio: Tensor | None, user_motion: Tensor | None,
+             noise: Tensor | None = None) -> Tensor:
+        """Signals of n frames -> their motion latents (1, n, D), float32.
+
+        avatar_audio, user_audio: (1, n, A) audio features; user_motion: (1, n, D); None where a signal is absent.
+        n is 50 in the first step of a stream that was not primed, else 10. noise: (1, n, D) standard normal; drawn
+        from the stream's seed when not given.
+        """
+        given = [x for x in (avatar_audio, user_audio, user_motion, noise) if x is not None]
+        wanted = self.config.block_frames if self.has_past else self.config.clip_frames
+        if not given or any(x.shape[1] != wanted for x in given):
+            raise ValueError(f"this step takes {wanted} frames, got {[x.shape[1] for x in given]}")
+        audio = torch.zeros(1, wanted, self.config.audio_dim)
+        avatar_audio = audio if avatar_audio is None else avatar_audio
+        user_audio = audio if user_audio is None else user_audio
+        if user_motion is None:
+            user_motion = torch.zeros(1, wanted, self.config.motion_dim)
+        if noise is None:
+            noise = torch.randn(1, wanted, self.config.motion_dim, generator=self.noise)
+        signals = tuple(x.to(self.device, self.dtype) for x in (avatar_audio, user_audio, user_motion))
+        noise = noise.to(self.device, torch.float64)
+        latents = self._block(signals, noise) if self.has_past else self._clip(signals, noise)
+        self.has_past = True
+        return latents.float()
+
+    def _clip(self, signals: tuple[Tensor, Tensor, Tensor], noise: Tensor) -> Tensor:
+        """The first 50 frames: no cache, no context, every frame noisy."""
+        context, cached = self.config.look_ahead, self.config.cache_frames
+        cross = self._conditions(signals)
+        masks = (self.self_mask, self.clip_cross_mask)
+        latents = self._denoise(noise, 0, cross, self.angles, masks, None)
+        self.state.mean.copy_(latents.mean(1))
+        memory = self._clean_pass(latents, cross, self.angles, masks, None)
+        self._keep(memory.frames(-cached - context, -context), cross, latents, signals)
+        return latents
+
+    def _block(self, signals: tuple[Tensor, Tensor, Tensor], noise: Tensor) -> Tensor:
+        """Ten frames behind the cache; see the top of this file."""
+        state, context, cached = self.state, self.config.look_ahead, self.config.cache_frames
+        window = tuple(
+            torch.cat([before, new], 1)  # 12 frames of each signal
+            for before, new in zip((state.avatar_audio, state.user_audio, state.user_motion), signals)
+        )
+        cross = Memory(state.cross_keys, state.cross_values).then(self._conditions(window))  # 14 frames
+        past = Memory(rotate(state.self_keys, self.angles[:, :cached]), state.self_values)  # 38 frames
+        angles = self.angles[:, cached:]
+        masks = (self.self_mask[cached:], self.block_cross_mask)
+        latents = torch.cat([state.latents, noise], 1)  # 12 frames
+
+        latents = self._denoise(latents, context, cross, angles, masks, past)
+        if self.anchor is not None:
+            latents[:, context:] += self._pull(latents[:, context:])
+        memory = self._clean_pass(latents, cross, angles, masks, past)
+
+        kept = Memory(state.self_keys, state.self_values).then(memory.frames(0, -context)).frames(-cached, None)
+        self._keep(kept, cross, latents, window)
+        return latents[:, context:]
+
+    def _conditions(self, signals: tuple[Tensor, Tensor, Tensor]) -> Memory:
+        """What the three branches attend to. signals: (1, m, A), (1, m, A), (1, m, D) -> memory of m frames."""
+        avatar_audio, user_audio, user_motion = signals
+        none, unheard, unseen = (torch.zeros_like(x) for x in signals)
+        condition = self.encoder(
+            torch.cat([none, avatar_audio, none]), torch.cat([unheard, unheard, user_audio]),
+            torch.cat([unseen, unseen, user_motion]),
+        )  # (3, m, W)
+        return self.transformer.condition_memory(condition)
+
+    def _denoise(self, latents: Tensor, context: int, cross: Memory, angles: Tensor, masks: tuple[Tensor, Tensor],
+                 past: Memory | None) -> Tensor:
+        """Euler steps from noise to motion. latents: (1, c + n, D) float64; the c context frames are clean and stay."""
+        latents = latents.clone()
+        clean = self.modulations[-1].expand(context, -1, -1)
+        for step, modulation in zip(self.steps, self.modulations):
+            noisy = modulation.expand(latents.shape[1] - context, -1, -1)
+            velocity, _ = self.transformer(
+                latents.float(), self.reference, torch.cat([clean, noisy]), cross, angles, *masks, past
+            )  # (3, c + n, D)
+            latents[:, context:] += step.change * guided(velocity[:, context:].double(), *self.guidance)
+        return latents
+
+    def _clean_pass(self, latents: Tensor, cross: Memory, angles: Tensor, masks: tuple[Tensor, Tensor],
+                    past: Memory | None) -> Memory:
+        """Keys and values of finished frames, at time 0."""
+        clean = self.modulations[-1].expand(latents.shape[1], -1, -1)
+        return self.transformer(
+            latents.float(), self.reference, clean, cross, angles, *masks, past, memory_only=True
+        )[1]
+
+    def _keep(self, memory: Memory, cross: Memory, latents: Tensor, signals: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Into the state: 38 frames of self-attention memory, and what the next block's context needs."""
+        state, context = self.state, self.config.look_ahead
+        state.self_keys.copy_(memory.keys)
+        state.self_values.copy_(memory.values)
+        before = cross.frames(-2 * context, -context)  # the two frames before the next window
+        state.cross_keys.copy_(before.keys)
+        state.cross_values.copy_(before.values)
+        state.latents.copy_(latents[:, -context:])
+        for kept, signal in zip((state.avatar_audio, state.user_audio, state.user_motion), signals):
+            kept.copy_(signal[:, -context:])
+
+    def _pull(self, latents: Tensor) -> Tensor:
+        """The anchor's shift (1, n, D) of new frames (1, n, D), and the slow mean brought up to date."""
+        anchor, count, state = self.anchor, latents.shape[1], self.state
+        decay = 1.0 - 1.0 / (anchor.time_constant * 25.0 + 1.0)
+        age = torch.arange(count - 1, -1, -1, device=latents.device)
+        weight = (1.0 - decay) * decay**age  # (n,)
+        mean = decay**count * state.mean + (weight[:, None] * latents.float()).sum(1)  # (1, D)
+        away = mean - self.reference
+        distance = away.norm(dim=-1, keepdim=True)
+        excess = (distance - anchor.dead_band).clamp(min=0.0)
+        shift = (anchor.gain * excess).clamp(max=anchor.slew * count)  # at the block's last frame
+        ramp = torch.arange(1, count + 1, device=latents.device) / count  # (n,)
+        pull = -(shift * away / distance.clamp(min=1e-6))[:, None] * ramp[:, None]  # (1, n, D)
+        state.mean.copy_(mean + (weight[:, None] * pull).sum(1))
+        return pull
