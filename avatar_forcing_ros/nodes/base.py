@@ -190,12 +190,13 @@ def run_node(node_class: type[AvatarNode]) -> int:
         if node.param("autostart"):
             ok = TransitionCallbackReturn.SUCCESS
             if node.trigger_configure() != ok or node.trigger_activate() != ok:
+                print(f"error: {node.fault}", file=sys.stderr)
                 return 1
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except AvatarForcingError as error:
-        print(f"{node_class.__name__}: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     finally:
         if node is not None:

@@ -1,0 +1,28 @@
+# Two commands for a newcomer: `make demo` shows a face, `make test` passes the tests. Both install what is missing.
+USER_VIDEO ?=
+AVATAR_AUDIO ?=
+PORTRAIT ?=
+GENERATOR ?= reflex
+AVATAR ?= portrait
+OUT ?= out/demo.mp4
+
+arguments = --out $(OUT) --generator $(GENERATOR) --avatar $(AVATAR) \
+	$(if $(USER_VIDEO),--user-video '$(USER_VIDEO)') \
+	$(if $(AVATAR_AUDIO),--avatar-audio '$(AVATAR_AUDIO)') \
+	$(if $(PORTRAIT),--portrait '$(PORTRAIT)')
+
+.PHONY: demo test install clean
+
+demo: install
+	@mkdir -p $(dir $(OUT))
+	.venv/bin/avatar-forcing run $(arguments)
+
+test: install
+	.venv/bin/pytest test
+
+install:
+	@command -v python3 >/dev/null || { echo "install: python3 is missing; run: sudo apt-get install -y python3 python3-venv"; exit 1; }
+	@python3 fresh_machine/install.py
+
+clean:
+	rm -rf .venv out build install log

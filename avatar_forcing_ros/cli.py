@@ -1,0 +1,100 @@
+"""The command `avatar-forcing`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from dataclasses import fields
+
+from avatar_forcing_ros import __version__
+from avatar_forcing_ros.errors import AvatarForcingError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="avatar-forcing", description="The face of a robot that listens, live.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    return parser
+
+
+def _add_run(commands) -> None:
+    run = commands.add_parser(
+        "run", help="run a session: the ROS graph in real time, or --offline in lockstep",
+        description="Runs a session and writes OUT (mp4 with the avatar's speech) and OUT's .json and .timeline.png. "
+        "A source is a file, a rosbag2, webcam:N or mic:NAME. Without sources the sample conversation is played.",
+    )  # fmt: skip
+    run.add_argument("--user-video", default="", metavar="SOURCE", help="the user's camera, with sound where it has some")
+    run.add_argument("--user-audio", default="", metavar="SOURCE", help="the user's voice, instead of the video's sound")
+    run.add_argument("--avatar-audio", default="", metavar="SOURCE", help="the avatar's own speech")
+    run.add_argument("--portrait", default="", metavar="IMAGE", help="the face to animate; default: the one in the box")
+    run.add_argument("--out", required=True, metavar="MP4")
+    run.add_argument("--generator", default="reflex", help="reflex (default)")
+    run.add_argument("--avatar", default="portrait", help="portrait (default) or screen_face")
+    run.add_argument("--theme", default="", help="theme of the screen face")
+    run.add_argument("--size", type=int, default=512, help="side of the images in pixels (default 512)")
+    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--duration", type=float, default=0.0, metavar="SECONDS", help="stop after so long")
+    run.add_argument("--loop", action="store_true", help="play the sources again and again (with --duration)")
+    run.add_argument("--camera-topic", default="", metavar="TOPIC", help="camera topic in a bag (default: the first)")
+    run.add_argument("--audio-topic", default="", metavar="TOPIC", help="sound topic in a bag (default: the first)")
+    run.add_argument("--bag", default="", metavar="FOLDER", help="record a rosbag2 as well (real time only)")
+    run.add_argument("--config", default="", metavar="YAML", help="parameters of the nodes (real time only)")
+    run.add_argument("--offline", action="store_true", help="lockstep: the same frames for the same inputs and seed")
+    run.set_defaults(work=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from avatar_forcing_ros.assets import SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
+    from avatar_forcing_ros.session import Session
+
+    values = {f.name: getattr(arguments, f.name) for f in fields(Session)}
+    if not (arguments.user_video or arguments.user_audio or arguments.avatar_audio):
+        values |= {"user_video": str(SAMPLE_USER_VIDEO), "avatar_audio": str(SAMPLE_AVATAR_AUDIO)}
+    session = Session(**values)
+    session.check()
+    with tqdm(unit=" s" if not arguments.offline else " frames", bar_format="{desc} {n:.1f}{unit} [{elapsed}]") as bar:
+        bar.set_description("offline" if arguments.offline else "live")
+
+        def show(done, *_) -> None:
+            bar.n = done
+            bar.refresh()
+
+        if arguments.offline:
+            from avatar_forcing_ros.offline import run_offline
+
+            figures = run_offline(session, show)
+        else:
+            from avatar_forcing_ros.supervisor import run_live
+
+            figures = run_live(session, arguments.config, show)
+    _print_figures(session.out, figures)
+
+
+def _print_figures(out: str, figures: dict) -> None:
+    def times(key: str) -> str:
+        value = figures.get(key)
+        return "-" if not value or value["p50"] is None else f"p50 {value['p50']:.1f}, p95 {value['p95']:.1f} ms"
+
+    print(f"{out}: {figures['frames']} frames, {figures['fps'] or 0:.2f} fps, {figures['late_blocks']} late blocks")
+    for key in ("block_compute_ms", "render_ms", "reaction_latency_ms", "av_skew_ms"):
+        print(f"  {key.removesuffix('_ms').replace('_', ' '):18} {times(key)}")
+    if figures.get("user_face_share") is not None and figures["user_face_share"] < 0.05:
+        print("  note: no face was seen in the user's video, so the avatar could not react to it")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0, or 1 with one clear line on what the user can mend."""
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.work(arguments)
+    except AvatarForcingError as error:
+        print(f"avatar-forcing: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0

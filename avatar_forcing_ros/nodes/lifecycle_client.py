@@ -1,0 +1,107 @@
+"""Configures, activates and parametrises lifecycle nodes from another process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter, parameter_value_to_python
+
+from avatar_forcing_ros.errors import AvatarForcingError
+
+_CALL_TIMEOUT_S = 20.0
+_TRANSITIONS = {"configure": Transition.TRANSITION_CONFIGURE, "activate": Transition.TRANSITION_ACTIVATE}
+
+
+class LifecycleClient:
+    """A small node with a context of its own. A context manager."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+
+    def __enter__(self) -> LifecycleClient:
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self._node = rclpy.create_node("supervisor", namespace=self._namespace, context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._faults: dict[str, str] = {}
+        self._services: dict = {}
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.try_shutdown(context=self._context)
+
+    def now(self) -> float:
+        return self._node.get_clock().now().nanoseconds / 1e9
+
+    def fault(self, path: str) -> str:
+        """Why a node's last transition failed, as it says in its diagnostics."""
+        deadline = time.monotonic() + 3.0
+        while path not in self._faults and time.monotonic() < deadline:
+            self._executor.spin_once(timeout_sec=0.1)
+        return self._faults.get(path, f"node {path} failed and gave no reason")
+
+    def wait_for_state(self, paths: list[str], state: str, timeout_s: float, check: Callable[[], None]) -> None:
+        """Until every node is in `state`. `check` may raise to end the wait; AvatarForcingError on time-out."""
+        deadline = time.monotonic() + timeout_s
+        waiting = list(paths)
+        while waiting:
+            check()
+            if time.monotonic() > deadline:
+                raise AvatarForcingError(f"nodes not {state} after {timeout_s:.0f} s: {', '.join(waiting)}")
+            client = self._client(GetState, f"{waiting[0]}/get_state")
+            if not client.service_is_ready():
+                self._executor.spin_once(timeout_sec=0.05)
+                continue
+            response = self._call(client, GetState.Request(), timeout_s=1.0)
+            if response is not None and response.current_state.label == state:
+                waiting.pop(0)
+            else:
+                time.sleep(0.05)
+
+    def change_state(self, path: str, transition: str) -> bool:
+        request = ChangeState.Request(transition=Transition(id=_TRANSITIONS[transition]))
+        response = self._call(self._client(ChangeState, f"{path}/change_state"), request)
+        return response is not None and response.success
+
+    def get_parameter(self, path: str, name: str):
+        response = self._call(self._client(GetParameters, f"{path}/get_parameters"), GetParameters.Request(names=[name]))
+        if response is None:
+            raise AvatarForcingError(f"node {path} does not answer")
+        return parameter_value_to_python(response.values[0])
+
+    def set_parameter(self, path: str, name: str, value) -> None:
+        message: ParameterMessage = Parameter(name, value=value).to_parameter_msg()
+        response = self._call(self._client(SetParameters, f"{path}/set_parameters"), SetParameters.Request(parameters=[message]))
+        if response is None or not response.results[0].successful:
+            reason = "no answer" if response is None else response.results[0].reason
+            raise AvatarForcingError(f"parameter {name} of {path} cannot be set to {value}: {reason}")
+
+    def _client(self, kind, name: str):
+        if name not in self._services:
+            self._services[name] = self._node.create_client(kind, name)
+        return self._services[name]
+
+    def _call(self, client, request, timeout_s: float = _CALL_TIMEOUT_S):
+        """The response, or None on time-out."""
+        if not client.wait_for_service(timeout_s):
+            return None
+        future = client.call_async(request)
+        self._executor.spin_until_future_complete(future, timeout_sec=timeout_s)
+        return future.result() if future.done() else None
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.level == status.ERROR:
+                self._faults[status.name] = status.message

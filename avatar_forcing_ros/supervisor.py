@@ -1,0 +1,218 @@
+"""Starts the graph of ROS nodes for one session, each node its own process, and ends it in order.
+
+This is what `avatar-forcing run` and `make demo` use; on a robot the launch files start the same nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import yaml
+
+from avatar_forcing_ros.errors import AvatarForcingError
+from avatar_forcing_ros.installation import node_executable, share_file
+from avatar_forcing_ros.session import Session
+
+NAMESPACE = "avatar"
+READY_TIMEOUT_S = 90.0  # for a slow machine with a cold disk; a node that fails ends the wait at once
+LEAD_S = 0.3  # from the last activation to the first frame of the sources
+TAIL_S = 0.4  # after the last frame has been shown
+QUIT_TIMEOUT_S = 30.0
+
+
+@dataclass
+class NodeProcess:
+    """One node. name and namespace are as in the graph; sources are activated last, together."""
+
+    executable: str
+    name: str
+    namespace: str = ""
+    parameters: dict = field(default_factory=dict)
+    is_source: bool = False
+    process: subprocess.Popen | None = None
+    log: Path | None = None
+
+    @property
+    def path(self) -> str:
+        return "/".join(filter(None, ["", NAMESPACE, self.namespace, self.name]))
+
+
+def plan(session: Session) -> list[NodeProcess]:
+    """The nodes that a session needs. Inputs that are absent have no nodes; the face runs all the same."""
+    nodes = [
+        NodeProcess("motion_generator", "motion_generator", "",
+                    {"generator": session.generator, "seed": session.seed}),
+        NodeProcess("renderer", "renderer", "",
+                    {"avatar": session.avatar, "portrait": session.portrait, "theme": session.theme, "size": session.size}),
+        NodeProcess("recorder", "recorder", "", {"out": session.out, "bag": session.bag}),
+    ]  # fmt: skip
+
+    def source(name: str, namespace: str, media: str, **parameters) -> None:
+        parameters |= {"source": media, "loop": session.loop, "exit_when_done": True, "autostart": False}
+        nodes.append(NodeProcess("media_source", name, namespace, parameters, is_source=True))
+
+    topics = {"camera_topic": session.camera_topic, "audio_topic": session.audio_topic}
+    if session.user_video:
+        nodes.append(NodeProcess("face_ingest", "face", "user"))
+        source("camera_source", "user", session.user_video, play_audio=not session.user_audio, **topics)
+    if session.user_audio:
+        source("microphone_source", "user", session.user_audio, play_video=False, **topics)
+    if session.user_video or session.user_audio:
+        nodes.append(NodeProcess("audio_ingest", "microphone", "user"))
+    if session.avatar_audio:
+        nodes.append(NodeProcess("audio_ingest", "speech", "speech"))
+        source("speech_source", "speech", session.avatar_audio, play_video=False)
+    return nodes
+
+
+def environment() -> dict[str, str]:
+    """For the node processes: a domain of their own unless one is set, one thread per library, the Fast DDS profile."""
+    env = dict(os.environ)
+    env.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    env.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(share_file("config/fastdds.xml")))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        env.setdefault(name, "1")
+    env.update(TF_CPP_MIN_LOG_LEVEL="3", GLOG_minloglevel="3")  # what MediaPipe prints is of no use to a user
+    return env
+
+
+class Graph:
+    """The running processes of a session. A context manager: leaving it ends every process."""
+
+    def __init__(self, session: Session, config: str = "") -> None:
+        self.session = session
+        self.nodes = plan(session)
+        self.config = Path(config) if config else share_file("config/avatar.yaml")
+        self.folder = Path(tempfile.mkdtemp(prefix="avatar_forcing_"))
+        self.peak_rss_mb = 0.0
+        self._monitor: threading.Thread | None = None
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Graph:
+        os.environ.update(environment())  # this process talks to the nodes, in their domain
+        for node in self.nodes:
+            self._spawn(node)
+        self._monitor = threading.Thread(target=self._watch_memory, daemon=True)
+        self._monitor.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._ended.set()
+        self.stop([n for n in self.nodes if n.executable != "recorder"][::-1])
+        self.stop(self.nodes)
+
+    def _spawn(self, node: NodeProcess) -> None:
+        parameters = self.folder / f"{node.name}.yaml"
+        parameters.write_text(yaml.safe_dump({node.path: {"ros__parameters": node.parameters}}))
+        command = [str(node_executable(node.executable)), "--ros-args", "-r", f"__node:={node.name}"]
+        command += ["-r", f"__ns:={node.path.rsplit('/', 1)[0]}"]
+        command += ["--params-file", str(self.config)]
+        if node.parameters:
+            command += ["--params-file", str(parameters)]
+        node.log = self.folder / f"{node.name}.log"
+        with open(node.log, "w") as log:
+            node.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def _watch_memory(self) -> None:
+        while not self._ended.wait(0.5):
+            total = 0
+            for node in self.nodes:
+                try:
+                    total += psutil.Process(node.process.pid).memory_info().rss
+                except psutil.Error:  # it has ended
+                    pass
+            self.peak_rss_mb = max(self.peak_rss_mb, total / 2**20)
+
+    def check(self) -> None:
+        """Raises AvatarForcingError with the reason where a node has ended in failure."""
+        for node in self.nodes:
+            code = node.process.poll()
+            if code not in (None, 0):
+                raise AvatarForcingError(self.reason(node, code))
+
+    def reason(self, node: NodeProcess, code: int) -> str:
+        lines = node.log.read_text(errors="replace").splitlines()
+        for line in reversed(lines):
+            if line.startswith("error: "):
+                return line.removeprefix("error: ")
+        return f"node {node.path} ended with status {code}; its log is {node.log}" + (f": {lines[-1]}" if lines else "")
+
+    def done(self) -> bool:
+        """Every source has been played to its end."""
+        return all(n.process.poll() is not None for n in self.nodes if n.is_source)
+
+    def stop(self, nodes: list[NodeProcess]) -> None:
+        """SIGINT, then wait; a process that does not listen is killed."""
+        for node in nodes:
+            if node.process is not None and node.process.poll() is None:
+                node.process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + QUIT_TIMEOUT_S
+        for node in nodes:
+            if node.process is None:
+                continue
+            try:
+                node.process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                node.process.kill()
+                node.process.wait()
+
+
+def run_live(session: Session, config: str = "", progress=lambda seconds, graph: None) -> dict:
+    """Runs a session through the ROS graph in real time and returns its figures, which are in session.out's .json.
+
+    progress: called about twice a second with the seconds played. Ctrl-C ends the session and keeps what was recorded.
+    """
+    from avatar_forcing_ros.nodes.lifecycle_client import LifecycleClient  # rclpy only where there is ROS
+
+    out = Path(session.out)
+    for suffix in (".json", ".timeline.png"):
+        out.with_suffix(suffix).unlink(missing_ok=True)
+    with Graph(session, config) as graph:
+        delay = 0.0
+        with LifecycleClient(f"/{NAMESPACE}") as client:
+            others = [n.path for n in graph.nodes if not n.is_source]
+            sources = [n.path for n in graph.nodes if n.is_source]
+            client.wait_for_state(others, "active", READY_TIMEOUT_S, graph.check)
+            client.wait_for_state(sources, "unconfigured", READY_TIMEOUT_S, graph.check)
+            for path in sources:
+                if not client.change_state(path, "configure"):
+                    raise AvatarForcingError(client.fault(path))
+            delay = client.get_parameter(f"/{NAMESPACE}/renderer", "presentation_delay")
+            start = client.now() + LEAD_S
+            for path in sources:
+                client.set_parameter(path, "start_time", start)
+            client.set_parameter(f"/{NAMESPACE}/recorder", "start_time", start + delay)
+            for path in sources:
+                if not client.change_state(path, "activate"):
+                    raise AvatarForcingError(client.fault(path))
+            try:
+                while not graph.done():
+                    graph.check()
+                    played = client.now() - start
+                    progress(max(played, 0.0), graph)
+                    if 0 < session.duration <= played:
+                        break
+                    time.sleep(0.2)
+                time.sleep(delay + TAIL_S)
+                graph.check()
+            except KeyboardInterrupt:
+                pass
+        graph.stop([n for n in graph.nodes if n.executable == "recorder"])
+        report = out.with_suffix(".json")
+        if not report.is_file():
+            recorder = next(n for n in graph.nodes if n.executable == "recorder")
+            raise AvatarForcingError(graph.reason(recorder, recorder.process.returncode))
+        figures = {"mode": "live", "generator": session.generator, **json.loads(report.read_text())}
+        figures["peak_rss_mb"] = round(graph.peak_rss_mb, 1)
+        report.write_text(json.dumps(figures, indent=2) + "\n")
+    return figures
