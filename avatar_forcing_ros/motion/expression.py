@@ -1,0 +1,245 @@
+"""From the measures of a face, and of the same face at rest, to the rig's coefficients of expression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import rig
+from .landmarks import AT, LEVEL, LIMIT, MEASURES, TYPICAL
+
+# What one unit of each coefficient does to the measures of the lower face, in D. The diagonal values are the
+# rig's definitions; the others are what comes along on a real face (an opening jaw pulls the corners of the mouth
+# down, a smile lifts both lips). Rows follow _MOUTH_ROWS.
+_MOUTH_ROWS = (  # (measure, how far in D the mesh and the model may be off)
+    ("upperLip", 0.015),
+    ("lowerLip", 0.015),
+    ("chinUp", 0.050),
+    ("cornerOutRight", 0.010),
+    ("cornerUpRight", 0.010),
+    ("cornerOutLeft", 0.010),
+    ("cornerUpLeft", 0.010),
+    ("chinOut", 0.010),
+    ("red", 0.020),
+)
+_MOUTH_EFFECTS = {  # coefficient: (spread expected of it, its effects)
+    "jawOpen": (1.0, dict(upperLip=0.045, lowerLip=-0.405, chinUp=-0.22, cornerUpRight=-0.10, cornerUpLeft=-0.10,
+                          cornerOutRight=-0.015, cornerOutLeft=-0.015)),
+    "jawX": (0.5, dict(chinOut=0.10, cornerOutLeft=0.02, cornerOutRight=-0.02)),
+    "mouthSmileLeft": (1.0, dict(cornerOutLeft=0.10, cornerUpLeft=0.10, upperLip=0.015, lowerLip=0.015, chinUp=0.01, red=-0.01)),
+    "mouthSmileRight": (1.0, dict(cornerOutRight=0.10, cornerUpRight=0.10, upperLip=0.015, lowerLip=0.015, chinUp=0.01, red=-0.01)),
+    "mouthFrownLeft": (0.7, dict(cornerUpLeft=-0.08)),
+    "mouthFrownRight": (0.7, dict(cornerUpRight=-0.08)),
+    "mouthStretchLeft": (0.6, dict(cornerOutLeft=0.12)),
+    "mouthStretchRight": (0.6, dict(cornerOutRight=0.12)),
+    "mouthPucker": (0.7, dict(cornerOutLeft=-0.12, cornerOutRight=-0.12)),
+    "mouthFunnel": (0.6, dict(cornerOutLeft=-0.06, cornerOutRight=-0.06, upperLip=0.06, lowerLip=-0.06, chinUp=-0.02)),
+    "mouthPress": (0.5, dict(red=-0.10)),
+    "mouthUpperUp": (0.8, dict(upperLip=0.08)),
+    "mouthLowerDown": (0.8, dict(lowerLip=-0.08)),
+}  # fmt: skip
+_MOUTH_NAMES = tuple(_MOUTH_EFFECTS)
+_MOUTH_INDEX = np.array([rig.INDEX[n] for n in _MOUTH_NAMES])
+_ROW = {name: i for i, (name, _) in enumerate(_MOUTH_ROWS)}
+_EFFECT = np.zeros((len(_MOUTH_ROWS), len(_MOUTH_NAMES)))
+for _column, (_, _effects) in enumerate(_MOUTH_EFFECTS.values()):
+    for _name, _value in _effects.items():
+        _EFFECT[_ROW[_name], _column] = _value
+_WEIGHTED = _EFFECT.T / np.array([s for _, s in _MOUTH_ROWS]) ** 2
+_CURVATURE = _WEIGHTED @ _EFFECT + np.diag([1 / spread**2 for spread, _ in _MOUTH_EFFECTS.values()])
+
+# Below this much a coefficient is noise; above it counts from there, so that nothing jumps at the edge.
+_DEAD_ZONE = rig.neutral()
+for _names, _value in (
+    ("gazeX gazeY", 0.10),
+    ("eyeBlinkLeft eyeBlinkRight", 0.15),
+    ("eyeWideLeft eyeWideRight eyeSquintLeft eyeSquintRight", 0.20),
+    ("browInnerUp browDownLeft browDownRight browOuterUpLeft browOuterUpRight", 0.12),
+    ("jawOpen", 0.03),
+    ("jawX mouthPress mouthFunnel mouthUpperUp mouthLowerDown", 0.15),
+    ("mouthSmileLeft mouthSmileRight mouthFrownLeft mouthFrownRight mouthStretchLeft mouthStretchRight mouthPucker", 0.10),
+):
+    for _name in _names.split():
+        _DEAD_ZONE[rig.INDEX[_name]] = _value
+
+_LID_GAP_CLOSED = 0.022  # D; what the mesh still shows between closed lids
+_LOWER_LID_IN_BLINK = 0.018  # D; the mesh lifts the lower lid when the upper one closes ...
+_BROW_IN_BLINK = 0.018  # D; ... and the brows
+
+
+def mouth_gap(measures: np.ndarray) -> float:
+    """Distance between the inner lips, in D."""
+    return float(measures[AT["upperLip"]] - measures[AT["lowerLip"]])
+
+
+def smile_reach(delta: np.ndarray) -> float:
+    """How far the corners moved outward plus upward from `rest`, mean of both sides, in D. A whole smile gives 0.2."""
+    return float(0.5 * sum(delta[AT[name + side]] for name in ("cornerOut", "cornerUp") for side in ("Right", "Left")))
+
+
+def expression_of(measures: np.ndarray, rest: np.ndarray, yaw: float = 0.0) -> np.ndarray:
+    """The rig latent (32,) float32 of one face, its head pose left at zero.
+
+    measures, rest: measures of the face now and at rest (see landmarks.py). yaw: radians relative to the camera;
+    where one eye turns away from the camera, the other one's lids and brow stand for both.
+    """
+    scale = rest[AT["eyeDistance"]]
+    delta = (measures - rest) / scale
+    latent = rig.neutral()
+    _eyes(latent, measures / scale, rest / scale, delta)
+    _share_the_near_side(latent, yaw)
+    change = {name: delta[AT[name]] for name, _ in _MOUTH_ROWS if name != "red"}
+    change["red"] = delta[AT["upperRed"]] + delta[AT["lowerRed"]]
+    latent[_MOUTH_INDEX] = _explain_mouth(np.array([change[name] for name, _ in _MOUTH_ROWS]))
+    calm = np.sign(latent) * np.maximum(np.abs(latent) - _DEAD_ZONE, 0.0) / (1.0 - _DEAD_ZONE)
+    return rig.clamp(calm).astype(np.float32)
+
+
+def _eyes(latent: np.ndarray, now: np.ndarray, rest: np.ndarray, delta: np.ndarray) -> None:
+    inner_rise = []
+    for side in ("Left", "Right"):
+        rest_gap = rest[AT["lidGap" + side]]
+        shrink = rest_gap - now[AT["lidGap" + side]]
+        lower_rise = max(delta[AT["lowerLid" + side]], 0.0)
+        # Two unknowns, two equations: a blink closes from above, a squint from below (rig.py: 0.04 D).
+        blink = (shrink - lower_rise) / (rest_gap - _LID_GAP_CLOSED - _LOWER_LID_IN_BLINK)
+        blink = min(max(blink, 0.0), 1.0)
+        latent[rig.INDEX["eyeBlink" + side]] = blink
+        latent[rig.INDEX["eyeSquint" + side]] = max(lower_rise - _LOWER_LID_IN_BLINK * blink, 0.0) / 0.04
+        latent[rig.INDEX["eyeWide" + side]] = max(-shrink, 0.0) / (0.5 * rest_gap)
+        inner, middle, outer = (delta[AT[n + side]] - _BROW_IN_BLINK * blink for n in ("browInner", "browMiddle", "browOuter"))
+        latent[rig.INDEX["browDown" + side]] = max(-(inner + middle) / 2, 0.0) / 0.07
+        latent[rig.INDEX["browOuterUp" + side]] = max(outer, 0.0) / 0.10
+        inner_rise.append(inner)
+    latent[rig.INDEX["browInnerUp"]] = max(sum(inner_rise) / 2, 0.0) / 0.10
+    latent[rig.INDEX["gazeX"]] = (now - rest)[AT["gazeRight"]] * rest[AT["eyeDistance"]] / 0.25
+    latent[rig.INDEX["gazeY"]] = (now - rest)[AT["gazeUp"]] / 0.125
+
+
+def _share_the_near_side(latent: np.ndarray, yaw: float) -> None:
+    share = min(max((abs(yaw) - 0.3) / 0.3, 0.0), 1.0)
+    if share == 0.0:
+        return
+    near, far = ("Right", "Left") if yaw > 0 else ("Left", "Right")
+    for name in ("eyeBlink", "eyeWide", "eyeSquint", "browDown", "browOuterUp"):
+        i, j = rig.INDEX[name + far], rig.INDEX[name + near]
+        latent[i] += share * (latent[j] - latent[i])
+
+
+def _explain_mouth(change: np.ndarray) -> np.ndarray:
+    """The coefficients, within their ranges, whose summed effects explain the change best (least squares).
+
+    Coordinate descent; each step solves one coefficient exactly, so it converges in a few sweeps.
+    """
+    target = _WEIGHTED @ change
+    low, high = rig.LOW[_MOUTH_INDEX], rig.HIGH[_MOUTH_INDEX]
+    solution = np.zeros(len(target))
+    for _ in range(12):
+        for i in range(len(target)):
+            step = (target[i] - _CURVATURE[i] @ solution) / _CURVATURE[i, i]
+            solution[i] = min(max(solution[i] + step, low[i]), high[i])
+    return solution
+
+
+@dataclass(frozen=True)
+class NeutralFace:
+    """A person's face at rest. measures: see landmarks.py. angles: (yaw, pitch, roll) relative to the camera.
+
+    centre (2,) pixels, y up, and scale (pixels per unit of the head frame) say where the head rests in the image.
+    """
+
+    measures: np.ndarray
+    angles: np.ndarray
+    centre: np.ndarray
+    scale: float
+
+
+_MOUTH_MEASURES = np.array([n.startswith(("corner", "upperLip", "lowerLip", "upperRed", "lowerRed", "chin")) for n in MEASURES])
+_ANGLE_LIMIT = np.array([0.35, 0.45, 0.20])
+_ROWS = 64  # remembered frames of the learning time
+_SLOWEST = 30.0  # seconds in which a learned face follows a lasting change
+
+
+class NeutralLearner:
+    """Learns a face at rest while it talks, smiles and blinks.
+
+    Over the first `learn_seconds` each measure takes the quantile of `landmarks.Measure.level` of the frames seen
+    so far; frames with an open mouth or a smile count less, and typical human ratios count as 0.3 s of frames, so
+    that the first frame is usable and a person who smiles throughout still smiles. Afterwards the face follows
+    slowly, with a time constant that grows to 30 s, and more slowly still while the face is active: a person who
+    sits down differently is at rest again after a while, yet a long smile remains one.
+    """
+
+    def __init__(self, learn_seconds: float) -> None:
+        self.learn_seconds = learn_seconds
+        self.reset()
+
+    def reset(self) -> None:
+        self._age = 0.0  # seconds of face seen
+        self._kept = -np.inf
+        self._rows: list[np.ndarray] = []  # measures, angles, centre, log scale; at most _ROWS + 1
+        self._weights: list[tuple[float, float]] = []  # of the mouth, of the rest
+        self.face: NeutralFace | None = None
+
+    def observe(self, measures: np.ndarray, angles: np.ndarray, centre: np.ndarray, scale: float, seconds: float) -> NeutralFace:
+        """Takes one frame that lasted `seconds` and returns the face at rest as known by now."""
+        self._age += seconds
+        if self.face is None or self._age < self.learn_seconds:
+            self._learn(measures, angles, centre, scale)
+        else:
+            self._follow(measures, angles, centre, scale, seconds)
+        return self.face
+
+    def _learn(self, measures, angles, centre, scale) -> None:
+        if self._age - self._kept >= self.learn_seconds / _ROWS:
+            self._kept = self._age
+            delta = measures - TYPICAL
+            calm = _calm(mouth_gap(measures), 0.05) * _calm(smile_reach(delta) - 0.05, 0.05)
+            facing = _calm(float(np.abs(angles[:2]).max()) - 0.3, 0.2)
+            self._rows.append(np.concatenate([measures, angles, centre, [np.log(scale)]]))
+            self._weights.append((calm * facing + 1e-3, facing + 1e-3))
+        rows = np.array(self._rows)
+        weights = np.array(self._weights)
+        per_row = self.learn_seconds / _ROWS
+        count = len(MEASURES)
+        column_weights = np.where(_MOUTH_MEASURES, weights[:, :1], weights[:, 1:])
+        level = _quantile(rows[:, :count], column_weights, LEVEL)
+        seen = column_weights.sum(axis=0) * per_row
+        rest = TYPICAL + np.clip(level - TYPICAL, -LIMIT, LIMIT) * seen / (seen + 0.3)
+        pose = np.median(rows[:, count:], axis=0)
+        self._set(rest, pose[:3], pose[3:5], float(np.exp(pose[5])))
+
+    def _follow(self, measures, angles, centre, scale, seconds) -> None:
+        rest = self.face
+        delta = measures - rest.measures
+        rate = seconds / min(max(self._age, 2.0), _SLOWEST)
+        mouth = _calm(mouth_gap(measures), 0.03) * _calm(smile_reach(delta), 0.05)
+        brows = _calm(max(delta[AT["browMiddleRight"]], delta[AT["browMiddleLeft"]]), 0.03)
+        lids = _calm(abs(delta[AT["lidGapRight"]]) + abs(delta[AT["lidGapLeft"]]), 0.04)
+        still = _calm(float(np.abs(angles - rest.angles).max()), 0.2)
+        share = np.where(_MOUTH_MEASURES, mouth, brows * lids) * still
+        self._set(
+            rest.measures + np.clip(rate * np.maximum(share, 0.03), 0, 1) * delta,
+            rest.angles + rate * max(still, 0.1) * (angles - rest.angles),
+            rest.centre + rate * (centre - rest.centre),
+            rest.scale * float(np.exp(rate * np.log(scale / rest.scale))),
+        )
+
+    def _set(self, measures: np.ndarray, angles: np.ndarray, centre: np.ndarray, scale: float) -> None:
+        measures = np.clip(measures, TYPICAL - LIMIT, TYPICAL + LIMIT)
+        # At rest the mouth is closed, whatever was seen of it.
+        measures[AT["lowerLip"]] = max(measures[AT["lowerLip"]], measures[AT["upperLip"]] - 0.02)
+        self.face = NeutralFace(measures, np.clip(angles, -_ANGLE_LIMIT, _ANGLE_LIMIT), centre, scale)
+
+
+def _calm(excess: float, width: float) -> float:
+    return float(np.exp(-((max(excess, 0.0) / width) ** 2)))
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Per column the value below which the share `level` of the weights lies. values, weights: (rows, columns)."""
+    order = np.argsort(values, axis=0)
+    heap = np.cumsum(np.take_along_axis(weights, order, axis=0), axis=0)
+    index = (heap < level * heap[-1]).sum(axis=0)
+    return np.take_along_axis(values, np.take_along_axis(order, index[None], axis=0), axis=0)[0]
