@@ -1,4 +1,4 @@
-"""Weights: the authors' names and ours, reading the authors' files, writing and reading one file of ours.
+"""The authors' parameter names and ours. Files are the matter of models/weights.py.
 
 Our parameters are the ones that inference needs. `sources` is the table that says from which published
 parameters each is made, and how: equalised scales, the QR decomposition of the motion directions and weight
@@ -7,18 +7,15 @@ norms are folded in here, once.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.models.config import ModelConfig
 
 # (our name, published name, how it is made); {i} stands for a number, {j} = i + 1, {a} = 2 i, {b} = 2 i + 1.
 TABLE: tuple[tuple[str, str, str], ...] = (
@@ -65,8 +62,6 @@ TABLE: tuple[tuple[str, str, str], ...] = (
 )
 STYLED_ENDINGS = {"conv.style.weight": "conv.modulation.weight", "conv.style.bias": "conv.modulation.bias",
                   "conv.weight": "conv.weight", "bias": "activate.bias"}
-MODULES = ("motion_autoencoder.", "flow_transformer.", "audio_encoder.", "audio_encoder.wav2vec2.")
-WRAPPERS = ("module.", "model.", "ema.", "ema_model.", "_orig_mod.", "net.", "generator.", "state_dict.")
 # Buffers and training-only heads that checkpoints of these parts carry and that nothing here needs.
 HARMLESS = re.compile(r"(^|\.)(kernel|inv_freq|freqs\w*|rotary\w*|pos_embed|num_batches_tracked|lm_head\.\w+|"
                       r"(quantizer|project_q|project_hid)\..+)$")
