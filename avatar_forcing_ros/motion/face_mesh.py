@@ -1,0 +1,112 @@
+"""The face mesh that MediaPipe finds on an image: points, their names, triangles and contours.
+
+Only what still pictures need is here; the camera tracker has its own running session. Indices are those of
+MediaPipe's canonical face (468 points, 10 more for the irises).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+
+from ..errors import InputError
+
+MESH_POINTS = 468
+EYE_OUTER_RIGHT, EYE_OUTER_LEFT = 33, 263  # the person's right eye is at image left
+CHIN, NOSE_TIP, FOREHEAD = 152, 1, 10
+EAR_RIGHT, EAR_LEFT = 234, 454
+
+# Contours run from image left to image right; upper and lower entries face each other.
+INNER_LIP_UPPER = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308]
+INNER_LIP_LOWER = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308]
+OUTER_LIP_UPPER = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291]
+OUTER_LIP_LOWER = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291]
+UPPER_LID = {"Right": [33, 246, 161, 160, 159, 158, 157, 173, 133], "Left": [362, 398, 384, 385, 386, 387, 388, 466, 263]}
+LOWER_LID = {"Right": [33, 7, 163, 144, 145, 153, 154, 155, 133], "Left": [362, 382, 381, 380, 374, 373, 390, 249, 263]}
+IRIS = {"Right": [468, 469, 470, 471, 472], "Left": [473, 474, 475, 476, 477]}  # centre first
+BROW = {  # inner end first; upper edge, then lower edge
+    "Right": ([107, 66, 105, 63, 70], [55, 65, 52, 53, 46]),
+    "Left": ([336, 296, 334, 293, 300], [285, 295, 282, 283, 276]),
+}
+FACE_OVAL = [
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+]  # fmt: skip
+
+_DETECTION_SIDE = 1280  # larger images are searched at this size: the detector gains nothing above it
+
+
+def triangles() -> np.ndarray:
+    """Triangles (852, 3) of the face without its holes (mouth and eyes), from MediaPipe's list of edges."""
+    from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION
+
+    neighbours: dict[int, set[int]] = {}
+    for a, b in FACEMESH_TESSELATION:
+        neighbours.setdefault(a, set()).add(b)
+        neighbours.setdefault(b, set()).add(a)
+    found = {
+        tuple(sorted((a, b, c))) for a, b in FACEMESH_TESSELATION for c in neighbours[a] & neighbours[b]
+    }
+    # Beside each nostril three edges enclose smaller triangles: that ring is no triangle of the surface.
+    found -= {(49, 64, 129), (279, 294, 358)}
+    return np.array(sorted(found), dtype=np.int32)
+
+
+def edges(tris: np.ndarray) -> np.ndarray:
+    """Unique edges (E, 2) of triangles (T, 3)."""
+    pairs = np.concatenate([tris[:, list(p)] for p in itertools.combinations(range(3), 2)])
+    return np.unique(np.sort(pairs, axis=1), axis=0)
+
+
+def find_face(image: np.ndarray) -> np.ndarray:
+    """The largest face's 478 points (478, 3) in pixels of `image` (H, W, 3) uint8 RGB; z grows away from the viewer.
+
+    Raises InputError when no face is found.
+    """
+    from mediapipe.python.solutions.face_mesh import FaceMesh
+
+    height, width = image.shape[:2]
+    shrink = min(1.0, _DETECTION_SIDE / max(height, width))
+    small = image if shrink == 1.0 else cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    with FaceMesh(static_image_mode=True, max_num_faces=5, refine_landmarks=True, min_detection_confidence=0.4) as mesh:
+        # A face that fills the frame, or one far away, is missed at first: look again with a margin, then closer.
+        for window in _windows(small):
+            x0, y0, x1, y1 = window
+            view = _cut(small, window)
+            result = mesh.process(np.ascontiguousarray(view))
+            if result.multi_face_landmarks:
+                scale = np.array([x1 - x0, y1 - y0, x1 - x0], dtype=np.float64)
+                faces = [
+                    np.array([(p.x, p.y, p.z) for p in face.landmark]) * scale + (x0, y0, 0)
+                    for face in result.multi_face_landmarks
+                ]
+                return max(faces, key=lambda f: np.prod(np.ptp(f[:, :2], axis=0))) / shrink
+    raise InputError("no face found in the picture: use one where a face looks at the camera, well lit and not covered")
+
+
+def _windows(image: np.ndarray):
+    """Where to look for a face, in order: the picture, the picture with a margin, boxes of the far-range detector."""
+    from mediapipe.python.solutions.face_detection import FaceDetection
+
+    height, width = image.shape[:2]
+    yield 0, 0, width, height
+    margin = int(0.4 * max(height, width))
+    yield -margin, -margin, width + margin, height + margin
+    with FaceDetection(model_selection=1, min_detection_confidence=0.4) as detector:
+        found = detector.process(image).detections or []
+    boxes = [d.location_data.relative_bounding_box for d in found]
+    for box in sorted(boxes, key=lambda b: -b.width * b.height):
+        cx, cy = (box.xmin + box.width / 2) * width, (box.ymin + box.height / 2) * height
+        half = 1.2 * max(box.width * width, box.height * height)
+        yield int(cx - half), int(cy - half), int(cx + half), int(cy + half)
+
+
+def _cut(image: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
+    """The window (x0, y0, x1, y1) of an image; what lies outside repeats the border."""
+    x0, y0, x1, y1 = window
+    height, width = image.shape[:2]
+    left, top, right, bottom = max(0, -x0), max(0, -y0), max(0, x1 - width), max(0, y1 - height)
+    inside = image[max(0, y0) : min(height, y1), max(0, x0) : min(width, x1)]
+    return cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REPLICATE) if top + left + right + bottom else inside

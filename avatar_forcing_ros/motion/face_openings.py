@@ -1,0 +1,225 @@
+"""What lies behind the skin of an animated photo: the eyeballs behind the lids, teeth and tongue behind the lips.
+
+The skin's mesh has openings between the lids and between the lips. A layer is drawn into each with a smooth mask.
+Directions: x to image right, y down; lengths in pixels where not told otherwise.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .matte import completed
+
+_OVERSAMPLE = 4  # masks are drawn this much larger, then averaged: smooth borders
+_CURVE_STEPS = 4  # points put between two landmarks of a lid or lip
+
+
+def curve_matrix(count: int) -> np.ndarray:
+    """(M, count) weights that put points on the Catmull-Rom curve through `count` points; the ends stay."""
+    rows = []
+    for i in range(count - 1):
+        for t in np.arange(_CURVE_STEPS) / _CURVE_STEPS:
+            row = np.zeros(count)
+            weights = (-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3)
+            for offset, weight in zip((-1, 0, 1, 2), weights):
+                row[min(max(i + offset, 0), count - 1)] += weight / 2
+            rows.append(row)
+    return np.array(rows + [np.eye(count)[-1]])
+
+
+def opening_mask(upper: np.ndarray, lower: np.ndarray, shape: tuple[int, int]):
+    """Soft mask of the area between two curves (N, 2) that run from image left to right, upper above lower.
+
+    Returns (x0, y0, mask (h, w) float32 in 0..1), or None where it is closed or outside an image of this shape.
+    Where the gap is below one pixel the mask fades, so that opening and closing is smooth.
+    """
+    widest = float((lower[:, 1] - upper[:, 1]).max())
+    if widest < 0.15:
+        return None
+    points = np.concatenate([upper, lower[::-1]])
+    x0, y0 = np.floor(points.min(axis=0)).astype(int) - 1
+    x1, y1 = np.ceil(points.max(axis=0)).astype(int) + 2
+    x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, shape[1]), min(y1, shape[0])
+    if x1 <= x0 or y1 <= y0:
+        return None
+    mask = np.zeros(((y1 - y0) * _OVERSAMPLE, (x1 - x0) * _OVERSAMPLE), np.uint8)
+    at = (points - (x0, y0) + 0.5) * _OVERSAMPLE - 0.5
+    cv2.fillPoly(mask, [np.round(at * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
+    small = cv2.resize(mask, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+    return x0, y0, small.astype(np.float32) * (min(widest, 1.0) / 255.0)
+
+
+def blend(frame: np.ndarray, x0: int, y0: int, mask: np.ndarray, layer: np.ndarray) -> None:
+    """Lay `layer` (h, w, 3) float32 over the frame (H, W, 3) uint8 at (x0, y0), in place."""
+    view = frame[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]]
+    weight = mask[..., None]
+    view[:] = np.clip(view * (1.0 - weight) + layer * weight + 0.5, 0, 255).astype(np.uint8)
+
+
+class Eye:
+    """One eyeball, taken from the photo: the white completed behind iris and lids, the iris free to move.
+
+    image: (H, W, 3) uint8. upper, lower: curves of the lids at rest (N, 2). iris: (5, 2), its centre first.
+    """
+
+    def __init__(self, image: np.ndarray, upper: np.ndarray, lower: np.ndarray, iris: np.ndarray):
+        self.width = float(np.linalg.norm(upper[-1] - upper[0]))
+        margin = int(np.ceil(0.45 * self.width))
+        points = np.concatenate([upper, lower])
+        limit = np.array(image.shape[1::-1])
+        x0, y0 = np.clip(np.floor(points.min(axis=0)).astype(int) - margin, 0, limit - 1)
+        x1, y1 = np.clip(np.ceil(points.max(axis=0)).astype(int) + margin, 1, limit)
+        self.origin = np.array([x0, y0], dtype=np.float64)
+        photo = image[y0:y1, x0:x1].astype(np.float32)
+        height, width = photo.shape[:2]
+        opening = np.zeros((height, width), np.float32)
+        found = opening_mask(upper - self.origin, lower - self.origin, (height, width))
+        if found:
+            mx, my, mask = found
+            opening[my : my + mask.shape[0], mx : mx + mask.shape[1]] = mask
+        ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+        centre = iris[0] - self.origin
+        radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
+        self.radius = radius
+        distance = np.hypot(xs - centre[0], ys - centre[1])
+        disc = np.clip((1.30 * radius - distance) / (0.18 * radius) , 0, 1)
+        inside = cv2.erode((opening > 0.5).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
+        white_known = inside * (distance > 1.22 * radius)
+        if white_known.sum() < 12:  # a narrow eye shows no white: take a plain one, as bright as the skin allows
+            white = np.full_like(photo, min(205.0, 1.15 * float(photo.mean())))
+        else:
+            white = completed(photo, 1.0 - white_known)
+        smooth = cv2.GaussianBlur(white, (0, 0), max(0.6, 0.12 * radius))
+        white = white * white_known[..., None] + smooth * (1 - white_known[..., None])
+        # Under the upper lid the ball lies in its shadow: what a widened eye uncovers is darker.
+        above = np.clip((np.interp(xs[0], upper[:, 0] - x0, upper[:, 1] - y0)[None] - ys) / (0.12 * self.width), 0, 1)
+        white *= 1.0 - 0.35 * above[..., None]
+        whole = self._whole_iris(photo, inside, distance, radius)
+        seen = opening[..., None]
+        iris_colour = photo * seen + whole * (1 - seen)
+        self._iris = ((iris_colour - white) * disc[..., None]).astype(np.float32)
+        self._fixed = (white + (photo - white) * (1 - disc[..., None]) * seen).astype(np.float32)
+
+    @staticmethod
+    def _whole_iris(photo, inside, distance, radius) -> np.ndarray:
+        """The iris as rings: each the mean colour of what the photo shows at that distance from the centre."""
+        rings = np.linspace(0, 1.3 * radius, 14)
+        spread = rings[1] - rings[0]
+        colours, last = [], photo[inside > 0].mean(axis=0) if inside.any() else photo.mean(axis=(0, 1))
+        for ring in rings:
+            weight = inside * np.exp(-(((distance - ring) / spread) ** 2))
+            if weight.sum() > 0.5:
+                last = (photo * weight[..., None]).sum(axis=(0, 1)) / weight.sum()
+            colours.append(last)
+        colours = np.array(colours)
+        return np.stack([np.interp(distance, rings, colours[:, c]) for c in range(3)], axis=-1).astype(np.float32)
+
+    def draw(self, frame, upper, lower, linear: np.ndarray, shift: np.ndarray, gaze: np.ndarray) -> None:
+        """Into `frame`, between the lid curves. linear (2, 2) and shift (2,): photo -> frame. gaze (2,): pixels on the photo."""
+        found = opening_mask(upper, lower, frame.shape)
+        if found is None:
+            return
+        x0, y0, mask = found
+        if np.any(gaze):
+            move = np.array([[1, 0, gaze[0]], [0, 1, gaze[1]]], dtype=np.float64)
+            iris = cv2.warpAffine(self._iris, move, self._iris.shape[1::-1], flags=cv2.INTER_LINEAR)
+        else:
+            iris = self._iris
+        ball = self._fixed + iris
+        place = np.column_stack([linear, linear @ self.origin + shift - (x0, y0)])
+        layer = cv2.warpAffine(ball, place, mask.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        blend(frame, x0, y0, mask, layer)
+
+
+# Widths of the teeth from the middle outward, as seen from the front, and their heights; in D (D is about 90 mm).
+_UPPER_TEETH = ((0.094, 0.118), (0.074, 0.102), (0.070, 0.110), (0.050, 0.092), (0.038, 0.080), (0.030, 0.066))
+_LOWER_TEETH = ((0.060, 0.095), (0.064, 0.098), (0.064, 0.100), (0.052, 0.086), (0.042, 0.074), (0.034, 0.06))
+
+
+class Mouth:
+    """Cavity, teeth and tongue, drawn in the photo's light. eye_distance: D in pixels. light: (3,) RGB 0..1 of white."""
+
+    def __init__(self, eye_distance: float, light: np.ndarray):
+        self._unit = eye_distance
+        self._light = light.astype(np.float32)
+        self._half_width, self._above, self._below = 0.40, 0.24, 0.30  # canvas, in D around its origin
+        self._upper = self._teeth(_UPPER_TEETH, hang=True)
+        self._lower = self._teeth(_LOWER_TEETH, hang=False)
+        self._tongue = self._tongue_layer()
+
+    def _grid(self, oversample: int = 1):
+        unit = self._unit * oversample
+        width, height = int(2 * self._half_width * unit), int((self._above + self._below) * unit)
+        xs = (np.arange(width, dtype=np.float32) + 0.5) / unit - self._half_width
+        ys = (np.arange(height, dtype=np.float32) + 0.5) / unit - self._above
+        return np.meshgrid(xs, ys)
+
+    def _shrunk(self, rgba: np.ndarray) -> np.ndarray:
+        rgba[..., :3] *= rgba[..., 3:]  # premultiplied
+        xs, _ = self._grid()
+        return cv2.resize(rgba, xs.shape[::-1], interpolation=cv2.INTER_AREA)
+
+    def _teeth(self, row, hang: bool) -> np.ndarray:
+        """Premultiplied RGBA float32 of one row; y = 0 is the biting edge of the middle teeth."""
+        xs, ys = self._grid(4)
+        up = -ys if hang else ys  # from the biting edge toward the gum
+        rgba = np.zeros(xs.shape + (4,), np.float32)
+        total = sum(width for width, _ in row)
+        curve = 0.035 * (np.abs(xs) / total) ** 2  # the row bends back: its edge rises to the sides
+        gum = np.clip((up - curve) / 0.02 + 0.5, 0, 1) * (np.abs(xs) < total)
+        depth = 1 - 0.75 * np.clip(np.abs(xs) / total, 0, 1) ** 2.2  # and lies in shadow there
+        rgba[..., :3] = np.array([150, 78, 74], np.float32) * (self._light * depth[..., None])
+        rgba[..., 3] = gum * (np.abs(xs) < total)
+        start = 0.0
+        for k, (width, height) in enumerate(row):
+            u = (np.abs(xs) - start - width / 2) / (width / 2)  # -1..1 across the tooth
+            v = (up - curve - (0.006 if k == 1 and hang else 0.0)) / height  # 0 at the edge, 1 at the gum
+            corner = 0.16 * np.abs(u) ** 6 + (0.05 * (1 + u * (1 if k else 0)) if k >= 2 else 0.0)
+            top = 1.0 - 0.22 * u**2
+            soft = 0.05
+            shape = np.clip((v - corner) / soft, 0, 1) * np.clip((top - v) / soft, 0, 1) * np.clip((1.0 - np.abs(u)) / 0.05, 0, 1)
+            enamel = np.array([236, 228, 212], np.float32) - np.clip(v, 0, 1)[..., None] * np.array([10, 18, 34], np.float32)
+            tone = (1 - 0.16 * np.abs(u) ** 3) * depth * (0.93 + 0.07 * np.clip(v / 0.2, 0, 1))
+            colour = enamel * (self._light * tone[..., None])
+            shape = shape[..., None]
+            between = np.clip((1.04 - np.abs(u)) / 0.05, 0, 1) * np.clip(v / soft, 0, 1) * np.clip((top - v) / soft, 0, 1)
+            rgba[..., :3] *= 1 - 0.6 * between[..., None] * (1 - shape)
+            rgba[..., 3] = np.maximum(rgba[..., 3], between * 0.9)
+            rgba[..., :3] = rgba[..., :3] * (1 - shape) + colour * shape
+            rgba[..., 3] = np.maximum(rgba[..., 3], shape[..., 0])
+            start += width
+        return self._shrunk(rgba)
+
+    def _tongue_layer(self) -> np.ndarray:
+        xs, ys = self._grid(2)
+        rgba = np.zeros(xs.shape + (4,), np.float32)
+        r = np.hypot(xs / 0.27, (ys - 0.13) / 0.17)
+        groove = 1 - 0.18 * np.exp(-((xs / 0.02) ** 2)) * np.clip((ys + 0.02) / 0.1, 0, 1)
+        shade = np.clip(1.08 - 0.55 * r, 0.3, 1) * groove
+        rgba[..., :3] = np.array([176, 88, 86], np.float32) * (self._light * shade[..., None])
+        rgba[..., 3] = np.clip((1 - r) / 0.10, 0, 1)
+        return self._shrunk(rgba)
+
+    def draw(self, frame, upper, lower, linear: np.ndarray, skull: np.ndarray, jaw: np.ndarray, openness: float) -> None:
+        """Into `frame`, between the lip curves.
+
+        linear (2, 2): photo directions -> frame. skull, jaw (2,): where on the frame the biting edge of the upper
+        teeth, and the line of the lower ones, lie. openness: 0..1 opacity of this layer.
+        """
+        found = opening_mask(upper, lower, frame.shape)
+        if found is None or openness <= 0.0:
+            return
+        x0, y0, mask = found
+        size = mask.shape[::-1]
+        depth = cv2.GaussianBlur(mask, (0, 0), max(0.8, 0.035 * self._unit * np.sqrt(abs(np.linalg.det(linear)))))
+        layer = np.empty(mask.shape + (3,), np.float32)
+        layer[:] = np.array([58, 22, 22], np.float32) * self._light
+        origin = np.array([self._half_width, self._above]) * self._unit - 0.5
+        for rgba, at in ((self._tongue, jaw), (self._lower, jaw), (self._upper, skull)):
+            place = np.column_stack([linear, at - linear @ origin - (x0, y0)])
+            drawn = cv2.warpAffine(rgba, place, size, flags=cv2.INTER_LINEAR)
+            layer *= 1 - drawn[..., 3:]
+            layer += drawn[..., :3]
+        layer *= np.clip(depth * 1.25 - 0.2, 0.12, 1.0)[..., None]
+        blend(frame, x0, y0, mask * openness, layer)

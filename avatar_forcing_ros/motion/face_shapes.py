@@ -1,0 +1,201 @@
+"""What each rig coefficient does to a face mesh: displacement fields spread smoothly over the skin.
+
+A coefficient names a few landmarks (handles) and how far they move, in D, along the face's own axes (x to image
+right, y down, z away from the viewer); rig.py is the authority for those figures. Between the handles and the
+landmarks that stay, the skin follows the smoothest field: the one that minimises the squared Laplacian over the
+mesh (a discrete thin plate). Working on the mesh keeps the lips apart, and the lids, although they touch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import rig
+from .face_mesh import (
+    BROW,
+    CHIN,
+    INNER_LIP_LOWER,
+    INNER_LIP_UPPER,
+    LOWER_LID,
+    OUTER_LIP_LOWER,
+    OUTER_LIP_UPPER,
+    UPPER_LID,
+)
+
+# Landmarks right of the midline have a twin on the left; (right, left) pairs used as handles.
+_CORNER = {"Right": (61, 76, 62, 78), "Left": (291, 306, 292, 308)}
+_CORNER_SKIN = {"Right": (57,), "Left": (287,)}
+_CHEEK = {"Right": 205, "Left": 425}
+_UNDER_EYE = {"Right": (229, 230, 231), "Left": (449, 450, 451)}
+_CHIN_POINTS = (  # (right, left, how much of the chin's way this point of the jaw line goes)
+    (152, 152, 1.0), (148, 377, 1.0), (176, 400, 0.94), (149, 378, 0.84), (150, 379, 0.68), (136, 365, 0.50),
+    (172, 397, 0.32), (58, 288, 0.16), (132, 361, 0.05),
+    (175, 175, 1.0), (199, 199, 1.02), (200, 200, 1.06), (18, 18, 1.18),
+)  # fmt: skip
+_NOSE = (1, 2, 4, 5, 6, 98, 327, 197, 195, 168, 64, 294, 129, 358, 94, 19)
+_LIPS = tuple(dict.fromkeys(INNER_LIP_UPPER + INNER_LIP_LOWER + OUTER_LIP_UPPER + OUTER_LIP_LOWER))
+_CHIN_DROP = 0.30  # of the jaw's coefficient; the soft chin follows the lip by three quarters, as the mesh sees it
+
+
+class Shapes:
+    """Displacement fields of the coefficients on one mesh.
+
+    rest: (V, 3) vertices in D, in the face's axes, origin between the eyes; the first 468 are the landmarks.
+    edges: (E, 2). basis: (32, V, 3) float32, in D per unit of each coefficient.
+    """
+
+    def __init__(self, rest: np.ndarray, edges: np.ndarray):
+        self._rest = rest
+        self._stiffness = {weld: self._bending(edges, weld) for weld in (False, True)}
+        self.basis = np.zeros((rig.DIM, len(rest), 3), dtype=np.float32)
+        self._mouth()
+        for side, sign in (("Right", -1.0), ("Left", 1.0)):
+            self._mouth_side(side, sign)
+            self._lids(side)
+            self._brow(side)
+        inner = {}
+        for side in ("Right", "Left"):
+            for row in BROW[side]:
+                for point, share in zip(row, (1.0, 0.85, 0.45, 0.1)):
+                    inner[point] = (0, -0.10 * share, 0)
+        self._set("browInnerUp", inner, fixed=self._lid_points(), reach=0.62)
+
+    def _bending(self, edges: np.ndarray, weld: bool) -> np.ndarray:
+        """(V, V) matrix of the bending energy; `weld` ties the inner lips together, so that a field cannot part them."""
+        count = len(self._rest)
+        gap = np.linalg.norm(self._rest[edges[:, 0], :2] - self._rest[edges[:, 1], :2], axis=1)
+        weights = np.zeros((count, count))
+        weights[edges[:, 0], edges[:, 1]] = weights[edges[:, 1], edges[:, 0]] = 1.0 / np.maximum(gap, 0.015)
+        if weld:
+            for upper, lower in zip(INNER_LIP_UPPER[1:-1], INNER_LIP_LOWER[1:-1]):
+                weights[upper, lower] = weights[lower, upper] = 1e4
+        laplacian = np.diag(weights.sum(axis=1)) - weights
+        return laplacian @ laplacian
+
+    def _set(self, name: str, handles: dict, fixed=(), reach: float = 0.7, weld: bool = False) -> None:
+        """Field of one coefficient. handles: landmark -> (x, y, z). Vertices farther than `reach` (D) stay."""
+        moved = np.array(list(handles))
+        distance = np.linalg.norm(self._rest[:, None, :2] - self._rest[None, moved, :2], axis=2).min(axis=1)
+        bound = distance > reach
+        bound[list(fixed)] = True
+        field = np.zeros_like(self._rest)
+        bound[moved] = True
+        field[moved] = np.array(list(handles.values()))
+        free = ~bound
+        energy = self._stiffness[weld]
+        field[free] = np.linalg.solve(energy[np.ix_(free, free)], -energy[np.ix_(free, bound)] @ field[bound])
+        self.basis[rig.INDEX[name]] = field
+
+    def _across(self, points) -> np.ndarray:
+        """Position of lip points between the corners: -1 at image left, 1 at image right."""
+        left, right = self._rest[INNER_LIP_UPPER[0], 0], self._rest[INNER_LIP_UPPER[-1], 0]
+        return np.clip(2 * (self._rest[points, 0] - left) / (right - left) - 1, -1, 1)
+
+    def _mouth(self) -> None:
+        upper_inner, lower_inner = INNER_LIP_UPPER[1:-1], INNER_LIP_LOWER[1:-1]
+        upper_outer, lower_outer = OUTER_LIP_UPPER[1:-1], OUTER_LIP_LOWER[1:-1]
+        corners = _CORNER["Right"] + _CORNER["Left"]
+
+        def arch(points, power):  # 1 in the middle, 0 at the corners
+            return (1 - self._across(points) ** 2) ** power
+
+        jaw = {point: (0, 0.09, 0) for point in corners}
+        for points, centre, power in (
+            (upper_inner, -0.045, 0.7), (upper_outer, -0.03, 0.7), (lower_inner, 0.405, 0.62), (lower_outer, 0.39, 0.5),
+        ):  # fmt: skip
+            for point, share in zip(points, arch(points, power)):
+                jaw[point] = (0, 0.09 * (1 - share) + centre * share, 0)
+        for right, left, share in _CHIN_POINTS:
+            jaw[right] = jaw[left] = (0, _CHIN_DROP * share, 0.05 * share)
+        self._set("jawOpen", jaw, fixed=_NOSE + self._lid_points(), reach=0.75)
+
+        sideways = {}
+        for points, way in ((upper_inner, 0.05), (lower_inner, 0.05), (upper_outer, 0.035), (lower_outer, 0.075)):
+            sideways |= {p: (way * s, 0, 0) for p, s in zip(points, arch(points, 0.5))}
+        for right, left, share in _CHIN_POINTS:
+            sideways[right] = sideways[left] = (0.10 * share, 0, 0)
+        self._set("jawX", sideways, fixed=_NOSE, reach=0.6, weld=True)
+
+        def all_lips(width, upper, lower, forward, parting, skin=0.5):
+            """Corners `width` inward; outer lips rise and sink by upper, lower; inner lips part by `parting` each."""
+            field = {}
+            for points, rise in (
+                (upper_inner, -parting), (lower_inner, parting), (upper_outer, -upper), (lower_outer, lower),
+            ):  # fmt: skip
+                for point, x, share in zip(points, self._across(points), arch(points, 0.5)):
+                    field[point] = (-width * x, rise * share, -forward * (0.4 + 0.6 * share))
+            for side, sign in (("Right", -1), ("Left", 1)):
+                field |= {p: (-sign * width, 0, -forward * 0.3) for p in _CORNER[side]}
+                field |= {p: (-sign * width * skin, 0, 0) for p in _CORNER_SKIN[side]}
+            return field
+
+        self._set("mouthPucker", all_lips(0.12, 0.025, 0.03, 0.12, 0.0), fixed=_NOSE, reach=0.45, weld=True)
+        self._set("mouthFunnel", all_lips(0.06, 0.07, 0.075, 0.10, 0.06), fixed=_NOSE, reach=0.45)
+        press = {p: (0, 0, 0) for p in upper_inner + lower_inner + list(corners)}
+        for outer, inner in ((upper_outer, upper_inner), (lower_outer, lower_inner)):
+            for point, towards in zip(outer, inner):
+                press[point] = tuple(0.5 * (self._rest[towards] - self._rest[point]) * (0, 1, 0))
+        self._set("mouthPress", press, fixed=_NOSE, reach=0.3)
+        rise = dict.fromkeys(list(corners) + lower_inner, (0, 0, 0))
+        rise |= {p: (0, -0.08 * s, 0) for p, s in zip(upper_inner, arch(upper_inner, 0.5))}
+        rise |= {p: (0, -0.08 * s, 0) for p, s in zip(upper_outer, arch(upper_outer, 0.4))}
+        self._set("mouthUpperUp", rise, fixed=(1, 2, 4), reach=0.4)
+        sink = dict.fromkeys(list(corners) + upper_inner, (0, 0, 0))
+        sink |= {p: (0, 0.08 * s, 0) for p, s in zip(lower_inner, arch(lower_inner, 0.5))}
+        sink |= {p: (0, 0.075 * s, 0) for p, s in zip(lower_outer, arch(lower_outer, 0.4))}
+        self._set("mouthLowerDown", sink, fixed=(CHIN,), reach=0.4)
+
+    def _mouth_side(self, side: str, sign: float) -> None:
+        corner, skin = _CORNER[side], _CORNER_SKIN[side]
+        middle = (0, 13, 14, 17)
+        other = _CORNER["Left" if side == "Right" else "Right"]
+
+        def lips(outward: float, up: float) -> dict:
+            """Corner moved, the lips follow more the nearer they are to it; the middle of the lips stays."""
+            field = {p: (sign * outward, -up, 0) for p in corner}
+            for point in _LIPS:
+                reach = sign * self._across([point])[0]  # 1 at this corner
+                if point not in corner and reach > 0.05:
+                    share = reach**1.6
+                    field[point] = (sign * outward * share, -up * share, 0)
+            return field | dict.fromkeys(middle, (0, 0, 0))
+
+        smile = lips(0.10, 0.10) | {p: (sign * 0.085, -0.085, 0.0) for p in skin}
+        smile[_CHEEK[side]] = (sign * 0.035, -0.055, -0.03)
+        smile |= {p: (0, -0.012, 0) for p in _UNDER_EYE[side]}
+        away = other + _NOSE[:6] + (CHIN,) + self._lid_points()
+        self._set("mouthSmile" + side, smile, fixed=away, reach=0.55, weld=True)
+        frown = lips(0.0, -0.08) | {p: (0, 0.07, 0) for p in skin}
+        self._set("mouthFrown" + side, frown, fixed=other + _NOSE, reach=0.4, weld=True)
+        stretch = lips(0.12, 0.0) | {p: (sign * 0.10, 0, 0) for p in skin}
+        self._set("mouthStretch" + side, stretch, fixed=other + _NOSE, reach=0.5, weld=True)
+
+    def _lid_points(self) -> tuple[int, ...]:
+        return tuple(p for side in ("Right", "Left") for p in UPPER_LID[side] + LOWER_LID[side])
+
+    def _lids(self, side: str) -> None:
+        upper, lower = UPPER_LID[side][1:-1], LOWER_LID[side][1:-1]
+        corners = [UPPER_LID[side][0], UPPER_LID[side][-1]]
+        brow = [p for row in BROW[side] for p in row]
+        gap = self._rest[lower] - self._rest[upper]
+        still = dict.fromkeys(corners, (0, 0, 0))
+        blink = still | {p: tuple(0.86 * g * (0, 1, 0)) for p, g in zip(upper, gap)}
+        blink |= {p: tuple(-0.14 * g * (0, 1, 0)) for p, g in zip(lower, gap)}
+        self._set("eyeBlink" + side, blink, fixed=brow, reach=0.28)
+        wide = still | {p: tuple(-0.5 * g * (0, 1, 0)) for p, g in zip(upper, gap)}
+        self._set("eyeWide" + side, wide, fixed=brow + lower, reach=0.25)
+        arch = np.sin(np.linspace(0, np.pi, len(lower) + 2))[1:-1] ** 0.6
+        squint = still | {p: (0, -0.04 * s, 0) for p, s in zip(lower, arch)}
+        squint |= {p: (0, -0.03, 0) for p in _UNDER_EYE[side]}
+        squint[_CHEEK[side]] = (0, -0.02, 0)
+        self._set("eyeSquint" + side, squint, fixed=upper, reach=0.3)
+
+    def _brow(self, side: str) -> None:
+        lids = self._lid_points()
+        down, outer = {}, {}
+        for row in BROW[side]:
+            for point, sinks, rises in zip(row, (1.0, 1.0, 1.0, 1.0, 0.85), (0.0, 0.15, 0.5, 0.9, 1.0)):
+                down[point] = (0, 0.07 * sinks, 0)
+                outer[point] = (0, -0.10 * rises, 0)
+        self._set("browDown" + side, down, fixed=lids, reach=0.5)
+        self._set("browOuterUp" + side, outer, fixed=lids, reach=0.55)

@@ -1,0 +1,60 @@
+"""Person and background of one photo: a soft mask of the person, and the background completed behind the head."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def person_mask(image: np.ndarray, face_hull: np.ndarray) -> np.ndarray:
+    """How much of each pixel is the person: (H, W) float32 in 0..1, its border following the picture's edges.
+
+    image: (H, W, 3) uint8 RGB, head and shoulders. face_hull: (N, 2) pixels that surely are the person.
+    """
+    from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
+
+    with SelfieSegmentation(model_selection=0) as segment:
+        coarse = segment.process(np.ascontiguousarray(image)).segmentation_mask.astype(np.float32)
+    surely = np.zeros(image.shape[:2], np.uint8)
+    cv2.fillConvexPoly(surely, cv2.convexHull(face_hull.astype(np.int32)), 1)
+    coarse[surely > 0] = 1.0
+    side = image.shape[0]
+    refined = _guided(coarse, image.astype(np.float32) / 255.0, radius=max(2, side // 64), epsilon=2e-4)
+    mask = np.clip((refined - 0.15) / 0.7, 0.0, 1.0)
+    mask[surely > 0] = 1.0
+    # Islands are furniture, holes are shine: keep what hangs together with the face.
+    _, labels = cv2.connectedComponents((mask > 0.05).astype(np.uint8))
+    cx, cy = face_hull.mean(axis=0).astype(int)
+    return mask * (labels == labels[cy, cx])
+
+
+def _guided(mask: np.ndarray, guide: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
+    """Guided filter (He, Sun, Tang 2013) with a grey guide: the mask's border moves to the guide's edges."""
+    grey = cv2.cvtColor(guide, cv2.COLOR_RGB2GRAY)
+
+    def mean(x):
+        return cv2.blur(x, (2 * radius + 1,) * 2)
+
+    mean_guide, mean_mask = mean(grey), mean(mask)
+    slope = (mean(grey * mask) - mean_guide * mean_mask) / (mean(grey * grey) - mean_guide**2 + epsilon)
+    return mean(slope) * grey + mean(mean_mask - slope * mean_guide)
+
+
+def completed(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The image with its hole filled from around, coarse to fine (pull-push), smooth and without seams.
+
+    image: (H, W, C) float32. hole: (H, W) float32 in 0..1, 1 where nothing is known.
+    """
+    height, width = image.shape[:2]
+    weight = 1.0 - hole
+    if height <= 4 or width <= 4:
+        total = weight.sum()
+        mean = (image * weight[..., None]).sum(axis=(0, 1)) / total if total > 1e-3 else image.mean(axis=(0, 1))
+        return np.broadcast_to(mean, image.shape).astype(np.float32)
+    half = (max(1, width // 2), max(1, height // 2))
+    sum_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
+    sum_colour = cv2.resize(image * weight[..., None], half, interpolation=cv2.INTER_AREA)
+    colour = sum_colour / np.maximum(sum_weight, 1e-4)[..., None]
+    coarse = completed(colour, 1.0 - np.clip(sum_weight * 2.0, 0.0, 1.0))
+    filled = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    return image * weight[..., None] + filled * hole[..., None]
