@@ -15,7 +15,7 @@ from .landmarks import AT, LEVEL, LIMIT, MEASURES, TYPICAL
 _MOUTH_ROWS = (  # (measure, how far in D the mesh and the model may be off)
     ("upperLip", 0.015),
     ("lowerLip", 0.015),
-    ("chinUp", 0.050),
+    ("chinUp", 0.070),
     ("cornerOutRight", 0.010),
     ("cornerUpRight", 0.010),
     ("cornerOutLeft", 0.010),
@@ -24,20 +24,20 @@ _MOUTH_ROWS = (  # (measure, how far in D the mesh and the model may be off)
     ("red", 0.020),
 )
 _MOUTH_EFFECTS = {  # coefficient: (spread expected of it, its effects)
-    "jawOpen": (1.0, dict(upperLip=0.045, lowerLip=-0.405, chinUp=-0.22, cornerUpRight=-0.10, cornerUpLeft=-0.10,
+    "jawOpen": (1.0, dict(upperLip=0.045, lowerLip=-0.405, chinUp=-0.22, cornerUpRight=-0.12, cornerUpLeft=-0.12,
                           cornerOutRight=-0.015, cornerOutLeft=-0.015)),
     "jawX": (0.5, dict(chinOut=0.10, cornerOutLeft=0.02, cornerOutRight=-0.02)),
     "mouthSmileLeft": (1.0, dict(cornerOutLeft=0.10, cornerUpLeft=0.10, upperLip=0.015, lowerLip=0.015, chinUp=0.01, red=-0.01)),
     "mouthSmileRight": (1.0, dict(cornerOutRight=0.10, cornerUpRight=0.10, upperLip=0.015, lowerLip=0.015, chinUp=0.01, red=-0.01)),
-    "mouthFrownLeft": (0.7, dict(cornerUpLeft=-0.08)),
-    "mouthFrownRight": (0.7, dict(cornerUpRight=-0.08)),
+    "mouthFrownLeft": (0.5, dict(cornerUpLeft=-0.08)),
+    "mouthFrownRight": (0.5, dict(cornerUpRight=-0.08)),
     "mouthStretchLeft": (0.6, dict(cornerOutLeft=0.12)),
     "mouthStretchRight": (0.6, dict(cornerOutRight=0.12)),
     "mouthPucker": (0.7, dict(cornerOutLeft=-0.12, cornerOutRight=-0.12)),
-    "mouthFunnel": (0.6, dict(cornerOutLeft=-0.06, cornerOutRight=-0.06, upperLip=0.06, lowerLip=-0.06, chinUp=-0.02)),
+    "mouthFunnel": (0.3, dict(cornerOutLeft=-0.06, cornerOutRight=-0.06, upperLip=0.06, lowerLip=-0.06, chinUp=-0.02)),
     "mouthPress": (0.5, dict(red=-0.10)),
-    "mouthUpperUp": (0.8, dict(upperLip=0.08)),
-    "mouthLowerDown": (0.8, dict(lowerLip=-0.08)),
+    "mouthUpperUp": (0.6, dict(upperLip=0.08)),
+    "mouthLowerDown": (0.4, dict(lowerLip=-0.08)),
 }  # fmt: skip
 _MOUTH_NAMES = tuple(_MOUTH_EFFECTS)
 _MOUTH_INDEX = np.array([rig.INDEX[n] for n in _MOUTH_NAMES])
@@ -58,7 +58,8 @@ for _names, _value in (
     ("browInnerUp browDownLeft browDownRight browOuterUpLeft browOuterUpRight", 0.12),
     ("jawOpen", 0.03),
     ("jawX mouthPress mouthFunnel mouthUpperUp mouthLowerDown", 0.15),
-    ("mouthSmileLeft mouthSmileRight mouthFrownLeft mouthFrownRight mouthStretchLeft mouthStretchRight mouthPucker", 0.10),
+    ("mouthSmileLeft mouthSmileRight mouthPucker", 0.10),
+    ("mouthFrownLeft mouthFrownRight mouthStretchLeft mouthStretchRight", 0.20),
 ):
     for _name in _names.split():
         _DEAD_ZONE[rig.INDEX[_name]] = _value
@@ -66,6 +67,7 @@ for _names, _value in (
 _LID_GAP_CLOSED = 0.022  # D; what the mesh still shows between closed lids
 _LOWER_LID_IN_BLINK = 0.018  # D; the mesh lifts the lower lid when the upper one closes ...
 _BROW_IN_BLINK = 0.018  # D; ... and the brows
+_IRIS_IN_WIDE_EYE = 0.4  # of gazeY; the mesh sets the iris lower in an eye opened wide
 
 
 def mouth_gap(measures: np.ndarray) -> float:
@@ -114,7 +116,8 @@ def _eyes(latent: np.ndarray, now: np.ndarray, rest: np.ndarray, delta: np.ndarr
         inner_rise.append(inner)
     latent[rig.INDEX["browInnerUp"]] = max(sum(inner_rise) / 2, 0.0) / 0.10
     latent[rig.INDEX["gazeX"]] = (now - rest)[AT["gazeRight"]] * rest[AT["eyeDistance"]] / 0.25
-    latent[rig.INDEX["gazeY"]] = (now - rest)[AT["gazeUp"]] / 0.125
+    wide = (latent[rig.INDEX["eyeWideLeft"]] + latent[rig.INDEX["eyeWideRight"]]) / 2
+    latent[rig.INDEX["gazeY"]] = (now - rest)[AT["gazeUp"]] * rest[AT["eyeDistance"]] / 0.125 + _IRIS_IN_WIDE_EYE * wide
 
 
 def _share_the_near_side(latent: np.ndarray, yaw: float) -> None:
@@ -155,9 +158,18 @@ class NeutralFace:
     scale: float
 
 
-_MOUTH_MEASURES = np.array([n.startswith(("corner", "upperLip", "lowerLip", "upperRed", "lowerRed", "chin")) for n in MEASURES])
+# Which of a frame's weights counts for a measure: 0 the mouth's, 1 the lids' and gaze's, 2 that of all else.
+_PART = np.array(
+    [
+        0 if n.startswith(("corner", "upperLip", "lowerLip", "upperRed", "lowerRed", "chin"))
+        else 1 if n.startswith(("lidGap", "lowerLid", "gaze"))
+        else 2
+        for n in MEASURES
+    ]
+)  # fmt: skip
 _ANGLE_LIMIT = np.array([0.35, 0.45, 0.20])
 _ROWS = 64  # remembered frames of the learning time
+_TYPICAL_SECONDS = 0.03  # how much seen time the typical face counts as
 _SLOWEST = 30.0  # seconds in which a learned face follows a lasting change
 
 
@@ -165,10 +177,11 @@ class NeutralLearner:
     """Learns a face at rest while it talks, smiles and blinks.
 
     Over the first `learn_seconds` each measure takes the quantile of `landmarks.Measure.level` of the frames seen
-    so far; frames with an open mouth or a smile count less, and typical human ratios count as 0.3 s of frames, so
-    that the first frame is usable and a person who smiles throughout still smiles. Afterwards the face follows
-    slowly, with a time constant that grows to 30 s, and more slowly still while the face is active: a person who
-    sits down differently is at rest again after a while, yet a long smile remains one.
+    so far. Frames with an open mouth, a smile, closed lids or raised brows count next to nothing for that part of
+    the face, and typical human ratios count as one frame: so the first frame is usable, and a person who smiles
+    throughout still smiles. Afterwards the face follows slowly, with a time constant that grows to 30 s, and more
+    slowly still while it is active: a person who sits down differently is at rest again after a while, yet a long
+    smile remains one.
     """
 
     def __init__(self, learn_seconds: float) -> None:
@@ -194,33 +207,25 @@ class NeutralLearner:
     def _learn(self, measures, angles, centre, scale) -> None:
         if self._age - self._kept >= self.learn_seconds / _ROWS:
             self._kept = self._age
-            delta = measures - TYPICAL
-            calm = _calm(mouth_gap(measures), 0.05) * _calm(smile_reach(delta) - 0.05, 0.05)
-            facing = _calm(float(np.abs(angles[:2]).max()) - 0.3, 0.2)
             self._rows.append(np.concatenate([measures, angles, centre, [np.log(scale)]]))
-            self._weights.append((calm * facing + 1e-3, facing + 1e-3))
+            facing = _calm(float(np.abs(angles[:2]).max()) - 0.3, 0.2)
+            self._weights.append(facing * _calmness(measures, TYPICAL, 0.05, 0.06) + 1e-3)
         rows = np.array(self._rows)
-        weights = np.array(self._weights)
-        per_row = self.learn_seconds / _ROWS
+        weights = np.array(self._weights)[:, _PART]
         count = len(MEASURES)
-        column_weights = np.where(_MOUTH_MEASURES, weights[:, :1], weights[:, 1:])
-        level = _quantile(rows[:, :count], column_weights, LEVEL)
-        seen = column_weights.sum(axis=0) * per_row
-        rest = TYPICAL + np.clip(level - TYPICAL, -LIMIT, LIMIT) * seen / (seen + 0.3)
+        level = _quantile(rows[:, :count], weights, LEVEL)
+        seen = weights.sum(axis=0) * self.learn_seconds / _ROWS
+        rest = TYPICAL + np.clip(level - TYPICAL, -LIMIT, LIMIT) * seen / (seen + _TYPICAL_SECONDS)
         pose = np.median(rows[:, count:], axis=0)
         self._set(rest, pose[:3], pose[3:5], float(np.exp(pose[5])))
 
     def _follow(self, measures, angles, centre, scale, seconds) -> None:
         rest = self.face
-        delta = measures - rest.measures
         rate = seconds / min(max(self._age, 2.0), _SLOWEST)
-        mouth = _calm(mouth_gap(measures), 0.03) * _calm(smile_reach(delta), 0.05)
-        brows = _calm(max(delta[AT["browMiddleRight"]], delta[AT["browMiddleLeft"]]), 0.03)
-        lids = _calm(abs(delta[AT["lidGapRight"]]) + abs(delta[AT["lidGapLeft"]]), 0.04)
         still = _calm(float(np.abs(angles - rest.angles).max()), 0.2)
-        share = np.where(_MOUTH_MEASURES, mouth, brows * lids) * still
+        share = still * np.maximum(_calmness(measures, rest.measures, 0.03, 0.03)[_PART], 0.03)
         self._set(
-            rest.measures + np.clip(rate * np.maximum(share, 0.03), 0, 1) * delta,
+            rest.measures + rate * share * (measures - rest.measures),
             rest.angles + rate * max(still, 0.1) * (angles - rest.angles),
             rest.centre + rate * (centre - rest.centre),
             rest.scale * float(np.exp(rate * np.log(scale / rest.scale))),
@@ -231,6 +236,18 @@ class NeutralLearner:
         # At rest the mouth is closed, whatever was seen of it.
         measures[AT["lowerLip"]] = max(measures[AT["lowerLip"]], measures[AT["upperLip"]] - 0.02)
         self.face = NeutralFace(measures, np.clip(angles, -_ANGLE_LIMIT, _ANGLE_LIMIT), centre, scale)
+
+
+def _calmness(measures: np.ndarray, rest: np.ndarray, gap: float, reach: float) -> np.ndarray:
+    """How calm the mouth, the lids and all else are, (3,) from 0 to 1, if `rest` were the face at rest.
+
+    gap: D between the lips that counts as an open mouth. reach: D of movement that may be a person's own shape.
+    """
+    delta = measures - rest
+    mouth = _calm(mouth_gap(measures), gap) * _calm(smile_reach(delta) - reach, 0.03)
+    brows = _calm(max(delta[AT["browMiddleRight"]], delta[AT["browMiddleLeft"]]) - 0.7 * reach, 0.03)
+    narrowest = min(measures[AT[n]] / rest[AT[n]] for n in ("lidGapRight", "lidGapLeft"))
+    return np.array([mouth, brows * _calm(0.75 - narrowest, 0.15), brows])
 
 
 def _calm(excess: float, width: float) -> float:

@@ -230,6 +230,9 @@ for _name in ("headYaw", "headPitch", "headRoll", "headX", "headY", "headScale")
     _OneEuro.LOWEST[rig.INDEX[_name]] = 2.0
     _OneEuro.RISE[rig.INDEX[_name]] = 12.0
     _OneEuro.FASTEST[rig.INDEX[_name]] = 8.0
+for _name in rig.NAMES:
+    if _name.startswith(("mouth", "brow", "eyeSquint", "jawX")):  # jawOpen is faster: speech
+        _OneEuro.FASTEST[rig.INDEX[_name]] = 6.0
 for _name in ("eyeBlinkLeft", "eyeBlinkRight"):
     _OneEuro.LOWEST[rig.INDEX[_name]] = 8.0
     _OneEuro.FASTEST[rig.INDEX[_name]] = 25.0
