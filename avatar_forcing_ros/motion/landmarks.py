@@ -41,9 +41,12 @@ RIGID_POINTS = np.array([p[0] for p in _PAIRS] + [p[1] for p in _PAIRS] + [p[0] 
 RIGID_SHAPE = np.array(
     [(-x, y, z) for _, _, x, y, z in _PAIRS] + [(x, y, z) for _, _, x, y, z in _PAIRS] + [(0.0, y, z) for _, y, z in _MIDDLE]
 )
-_RIGID_MEAN = RIGID_SHAPE.mean(axis=0)
+# The sides of the head count less: under hair and at the outline the mesh guesses.
+_RIGID_WEIGHTS = np.where(np.abs(RIGID_SHAPE[:, 0]) > 0.6, 0.1, 1.0)
+_RIGID_WEIGHTS /= _RIGID_WEIGHTS.sum()
+_RIGID_MEAN = _RIGID_WEIGHTS @ RIGID_SHAPE
 _RIGID_CENTRED = RIGID_SHAPE - _RIGID_MEAN
-_RIGID_VARIANCE = (_RIGID_CENTRED**2).sum() / len(RIGID_SHAPE)
+_RIGID_VARIANCE = _RIGID_WEIGHTS @ (_RIGID_CENTRED**2).sum(axis=1)
 
 # The point about which a head turns and nods (top of the neck), in the head frame: turning does not shift it.
 HEAD_CENTRE = np.array([0.0, -0.35, -0.75])
@@ -77,7 +80,7 @@ class Pose:
     """A rigid fit. angles: (yaw, pitch, roll) in radians relative to the camera, signs as in rig.py.
 
     rotation: (3, 3), head frame to camera. scale: pixels per unit of the head frame. offset: (3,) pixels, where
-    the head frame's origin lies. residual: root mean square distance of the rigid points from the fit, in D.
+    the head frame's origin lies. residual: weighted root mean square distance of the rigid points from the fit, in D.
     """
 
     rotation: np.ndarray
@@ -120,19 +123,20 @@ def angles_of(rotation: np.ndarray) -> np.ndarray:
 
 
 def fit_pose(points: np.ndarray) -> Pose:
-    """Similarity transform that carries `RIGID_SHAPE` onto the landmarks, in least squares.
+    """Similarity transform that carries `RIGID_SHAPE` onto the landmarks, in weighted least squares.
 
     points: (478, 3), x right, y up, z toward the camera, pixels (Umeyama 1991, eqs. 40-43).
     """
     seen = points[RIGID_POINTS]
-    mean = seen.mean(axis=0)
+    mean = _RIGID_WEIGHTS @ seen
     seen = seen - mean
-    u, spread, vt = np.linalg.svd(seen.T @ _RIGID_CENTRED / len(seen))
+    u, spread, vt = np.linalg.svd((seen.T * _RIGID_WEIGHTS) @ _RIGID_CENTRED)
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
     rotation = (u * signs) @ vt
     scale = max(float(spread @ signs / _RIGID_VARIANCE), 1e-6)
     error = seen @ rotation / scale - _RIGID_CENTRED
-    return Pose(rotation, scale, mean - scale * rotation @ _RIGID_MEAN, float(np.sqrt((error**2).sum() / len(error))))
+    residual = float(np.sqrt(_RIGID_WEIGHTS @ (error**2).sum(axis=1)))
+    return Pose(rotation, scale, mean - scale * rotation @ _RIGID_MEAN, residual)
 
 
 # What is measured in the head frame, in D (gaze: in widths of the eye); `typical` is an adult at rest as the mesh

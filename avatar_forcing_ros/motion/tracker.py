@@ -158,7 +158,7 @@ class FaceTracker:
         measured[_HEAD_ANGLES] = landmarks.angles_of(pose.rotation @ landmarks.rotation_of(rest.angles).T)
         measured[_HEAD_SHIFT] = (pose.centre - rest.centre) / distance
         measured[_HEAD_SCALE] = math.log(pose.scale / rest.scale)
-        if min(measured[_BLINKS]) > 0.4:  # an iris behind the lids: the eyes look where they looked
+        if max(measured[_BLINKS]) > 0.4:  # an iris behind the lids: the eyes look where they looked
             measured[_GAZE] = self._filter.value[_GAZE]
         measured = self._filter(rig.clamp(measured), step)
         share = _smooth((time_s - self._found) / _RETURN)
