@@ -1,8 +1,8 @@
 """Speech level and activity as a stream, frame by frame, without looking ahead.
 
 Loudness is measured against two slow references: the noise floor below and the speaker's usual peak above. The
-floor follows quiet quickly and noise slowly, and the peak never comes nearer than 18 dB to the floor nor below
--45 dB, so a room without speech is never blown up into it.
+floor is the quietest frame of the last one to two seconds: speech dips at every syllable, noise does not. The peak
+never comes nearer than 18 dB to the floor nor below -45 dB, so a room without speech is never blown up into it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from ..timeline import FRAME_RATE
 SILENCE_DB = -90.0
 _FLOOR_START_DB = -60.0
 _FLOOR_MAX_DB = -30.0  # speech, however steady, is not taken for noise above this
+_FLOOR_WINDOW = FRAME_RATE  # frames; the quietest of one to two windows is the floor
 _FLOOR_FALL = 0.3  # per frame, of the distance: quiet is believed within some frames
-_FLOOR_RISE_DB = 3.0 / FRAME_RATE  # per frame: noise is believed at 3 dB per second
+_FLOOR_RISE = 0.15  # per frame, of the distance
 _PEAK_START_DB = -22.0
 _PEAK_MIN_DB = -45.0
 _PEAK_OVER_FLOOR_DB = 18.0
@@ -54,6 +55,8 @@ class SpeechLevel:
         self._floor = _FLOOR_START_DB
         self._peak = _PEAK_START_DB
         self._hang = 0
+        self._quietest = [_FLOOR_START_DB, _FLOOR_START_DB]  # of the window before, of this window
+        self._window = 0  # frames of this window
 
     def push(self, samples: np.ndarray, known: bool = True) -> Level:
         """The level after one frame (640,) of sound. known False: no sound arrived, nothing is learned from it."""
@@ -61,11 +64,13 @@ class SpeechLevel:
         if not known:
             self._hang = max(0, self._hang - 1)
             return Level(db, self._floor, 0.0, self._hang > 0)
-        if db < self._floor:
-            # Digital silence between utterances says nothing about the noise under them.
-            self._floor += _FLOOR_FALL * (max(db, _FLOOR_START_DB) - self._floor)
-        else:
-            self._floor = min(_FLOOR_MAX_DB, self._floor + min(_FLOOR_RISE_DB, db - self._floor))
+        # Digital silence between utterances says nothing about the noise under them.
+        self._quietest[1] = min(self._quietest[1], max(db, _FLOOR_START_DB))
+        self._window += 1
+        if self._window == _FLOOR_WINDOW:
+            self._quietest, self._window = [self._quietest[1], _FLOOR_MAX_DB], 0
+        away = min(self._quietest) - self._floor
+        self._floor += (_FLOOR_RISE if away > 0 else _FLOOR_FALL) * away
         over = db - self._floor
         if over > _ON_DB or (self._hang and over > _OFF_DB):
             self._hang = _HANG_FRAMES

@@ -1,0 +1,64 @@
+"""Brings speech to the level that audio encoders were trained at, without ever blowing up silence.
+
+wav2vec2 was trained on utterances of zero mean and unit variance. Normalising every short window that way turns a
+pause into a roar, and the avatar babbles. So the speaker's level is tracked over the speech alone, and pauses stay
+as quiet as they are. All-zero sound was never seen in training either and opens the mouth: low noise lies under
+everything, as in any recording.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..timeline import FRAME_RATE, SAMPLES_PER_FRAME
+from .level import SpeechLevel
+
+START_RMS = 0.06  # of full scale, -24 dB: usual speech before any has been heard
+LEAST_RMS = 0.003  # -50 dB: quieter speech is not raised further
+SETTLE_SECONDS = 2.0  # of speech, over which the level is averaged
+NOISE_RMS = 0.005  # under speech of RMS 1, -46 dB
+
+
+class SpeechNormaliser:
+    """One speaker's stream of sound -> the same at RMS 1 while they speak. State of fixed size.
+
+    The gain moves once per frame and is interpolated inside it, so it never clicks. seed: of the low noise.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self.reset()
+
+    def reset(self) -> None:
+        self._level = SpeechLevel()
+        self._power = START_RMS**2
+        self._gain = 1.0 / START_RMS
+        self._spoken_frames = FRAME_RATE // 2  # what the start value weighs, in frames of speech
+        self._noise = np.random.default_rng(self._seed)
+
+    def push(self, samples: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+        """samples (n * 640,) float32 in [-1, 1], known (n,) bool -> (n * 640,) float32.
+
+        A frame that is not known is silence, and nothing is learned from it; the same for samples that are not finite.
+        """
+        frames = np.nan_to_num(np.asarray(samples, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        frames = frames.reshape(-1, SAMPLES_PER_FRAME)
+        known = np.ones(len(frames), bool) if known is None else known
+        out = np.empty_like(frames)
+        for i, frame in enumerate(frames):
+            frame = frame if known[i] else np.zeros_like(frame)
+            before = self._gain
+            self._learn(frame, bool(known[i]))
+            out[i] = frame * np.linspace(before, self._gain, SAMPLES_PER_FRAME, dtype=np.float32)
+        noise = self._noise.standard_normal(out.shape, dtype=np.float32)
+        return (out + NOISE_RMS * noise).reshape(-1)
+
+    def _learn(self, frame: np.ndarray, known: bool) -> None:
+        level = self._level.push(frame, known)
+        # The hang-over after a word counts as active too; only frames with sound in them tell the level.
+        if known and level.active and level.strength > 0.2:
+            self._spoken_frames = min(self._spoken_frames + 1, SETTLE_SECONDS * FRAME_RATE)
+            self._power += (float(np.mean(np.square(frame))) - self._power) / self._spoken_frames
+            self._gain = 1.0 / max(LEAST_RMS, math.sqrt(self._power))
