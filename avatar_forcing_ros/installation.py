@@ -17,7 +17,7 @@ def _prefixes() -> list[Path]:
 
         try:
             prefixes.append(Path(get_package_prefix(PACKAGE)))
-        except (PackageNotFoundError, LookupError):  # AMENT_PREFIX_PATH is not set, as in a venv that was not sourced
+        except (PackageNotFoundError, OSError):  # AMENT_PREFIX_PATH is not set, as in a venv that was not sourced
             pass
     except ImportError:
         pass

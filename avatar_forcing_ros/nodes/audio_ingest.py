@@ -7,6 +7,7 @@ import array
 import numpy as np
 from audio_common_msgs import msg as audio_msgs
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import DurabilityPolicy
 from rclpy.time import Time
 from std_srvs.srv import Trigger
 
@@ -69,10 +70,10 @@ class AudioIngest(AvatarNode):
             self.create_subscription(STAMPED, "audio_stamped", self._on_sound, reading)
         else:
             self.create_subscription(PLAIN, "audio", self._on_sound, reading)
+        self._info_subscription, self._info_latched = None, False
         if not TYPED_FAMILY:
-            # Latched where it is recorded live; plain where an old distribution replays it.
-            for profile in (qos.latched(), qos.reading(10)):
-                self.create_subscription(audio_msgs.AudioInfo, "audio_info", self._on_info, profile)
+            self._find_info()
+            self.create_timer(0.2, self._find_info)
         if self._queue is not None:
             self.create_timer(0.01, self._release)
 
@@ -82,7 +83,19 @@ class AudioIngest(AvatarNode):
             self._framer.reset()
             self._next_frame = None
             if self._queue is not None:
-                self._queue.clear()
+                self._queue.reset()
+
+    def _find_info(self) -> None:
+        """Read the description as its writer offers it: latched where it is live, plain where an old bag replays it."""
+        writers = self.get_publishers_info_by_topic(self.resolve_topic_name("audio_info"))
+        latched = bool(writers) and all(w.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for w in writers)
+        if self._info_subscription is not None and latched == self._info_latched:
+            return
+        if self._info_subscription is not None:
+            self.destroy_subscription(self._info_subscription)
+        profile = qos.latched() if latched else qos.reading(10)
+        self._info_subscription = self.create_subscription(audio_msgs.AudioInfo, "audio_info", self._on_info, profile)
+        self._info_latched = latched
 
     def _on_info(self, info) -> None:
         try:
@@ -150,7 +163,7 @@ class AudioIngest(AvatarNode):
         values = {"NaN or infinite samples": self._decoder.bad_samples}
         if self._queue is not None:
             values["queued seconds"] = self._queue.queued_seconds
-            values["resyncs"] = self._queue.resyncs
+            values["caught up samples"] = self._queue.lag_samples
         else:
             values.update(gaps=self._framer.gaps, overlaps=self._framer.overlaps, resets=self._framer.resets)
         if self._refused:

@@ -1,0 +1,124 @@
+"""Fixtures: the folder of real clips where there is one, and a ROS world of its own for each test that needs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # helper modules beside the tests
+
+DOMAINS = iter(range(101, 230))  # one per test, so that tests never hear each other
+TIMEOUT_S = 30.0  # ten times what a slow machine needs
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path | None:
+    """The folder of real clips, or None: a test then uses its made substitute."""
+    folder = Path(os.environ.get("AVATAR_FORCING_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    return folder if folder.is_dir() else None
+
+
+class RosWorld:
+    """A domain of its own with one node of the test's, spun in a thread, and the node processes that it starts."""
+
+    def __init__(self, folder: Path) -> None:
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+
+        self.folder = folder
+        self.domain = str(next(DOMAINS))
+        self.environment = {**os.environ, "ROS_DOMAIN_ID": self.domain, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=int(self.domain))
+        self.node = rclpy.create_node("test", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.processes: list[subprocess.Popen] = []
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        from rclpy.executors import ExternalShutdownException
+
+        try:
+            self.executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def start(self, executable: str, name: str, namespace: str = "/", **parameters) -> subprocess.Popen:
+        """A node process; its output goes to <name>.log in the test's folder."""
+        from avatar_forcing_ros.installation import node_executable
+
+        command = [str(node_executable(executable)), "--ros-args", "-r", f"__node:={name}", "-r", f"__ns:={namespace}"]
+        for key, value in parameters.items():
+            command += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
+        with open(self.folder / f"{name}.log", "w") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=self.environment)
+        self.processes.append(process)
+        return process
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def collect(self, kind, topic: str, depth: int = 200) -> list:
+        """A list that fills with the messages of a topic."""
+        from rclpy.qos import QoSProfile
+
+        messages: list = []
+        self.node.create_subscription(kind, topic, messages.append, QoSProfile(depth=depth))
+        return messages
+
+    def publisher(self, kind, topic: str, depth: int = 200):
+        from rclpy.qos import QoSProfile
+
+        return self.node.create_publisher(kind, topic, QoSProfile(depth=depth))
+
+    def now_ns(self) -> int:
+        return self.node.get_clock().now().nanoseconds
+
+    def wait_for(self, what, description: str):
+        """Until `what()` is true; its value. Fails with the description after a long time-out."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            value = what()
+            if value:
+                return value
+            time.sleep(0.02)
+        logs = "\n".join(f"--- {p.name}\n{p.read_text()[-1500:]}" for p in self.folder.glob("*.log"))
+        pytest.fail(f"waited in vain for {description}\n{logs}")
+
+    def wait_for_readers(self, publisher, count: int = 1) -> None:
+        """Until `count` readers are matched, and a moment more: a best-effort reader matches later on its own side."""
+        self.wait_for(lambda: publisher.get_subscription_count() >= count, f"a reader of {publisher.topic_name}")
+        time.sleep(0.5)
+
+    def close(self) -> None:
+        import rclpy
+
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        for process in self.processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.try_shutdown(context=self.context)
+        self._thread.join(5)
+
+
+@pytest.fixture
+def ros(tmp_path):
+    world = RosWorld(tmp_path)
+    yield world
+    world.close()

@@ -1,0 +1,306 @@
+"""Each node as its own process, from outside: messages in, messages out, bad input, time that jumps."""
+
+import array
+import signal
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS: on a plain Python install there are no nodes to test")
+
+from audio_common_msgs.msg import AudioDataStamped, AudioInfo  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from rclpy.time import Time  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+
+from avatar_forcing_ros.assets import DEFAULT_PORTRAIT  # noqa: E402
+from avatar_forcing_ros.media.images import to_rgb  # noqa: E402
+from avatar_forcing_ros.motion import rig  # noqa: E402
+from avatar_forcing_ros.msg import AudioFrames, AvatarFrame, MotionLatent, MotionLatentBlock  # noqa: E402
+from avatar_forcing_ros.timeline import (  # noqa: E402
+    BLOCK_FRAMES,
+    NANOSECONDS,
+    SAMPLES_PER_FRAME,
+    next_block_start,
+    frame_at,
+    time_of,
+)
+
+
+def ns(stamp) -> int:
+    return stamp.sec * NANOSECONDS + stamp.nanosec
+
+
+def sound(samples: np.ndarray, stamp_ns: int) -> AudioDataStamped:
+    message = AudioDataStamped()
+    message.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
+    message.audio.data = array.array("B", (samples * 32767).astype("<i2").tobytes())
+    return message
+
+
+def wave_info(rate: int, channels: int = 1) -> AudioInfo:
+    return AudioInfo(channels=channels, sample_rate=rate, sample_format="S16LE", coding_format="wave")
+
+
+def block(first: int, sequence: int, latents: np.ndarray, space: str = "rig") -> MotionLatentBlock:
+    message = MotionLatentBlock(
+        sequence=sequence, first_frame=first, frame_count=len(latents), latent_dim=latents.shape[1], frame_rate=25.0,
+        space=space, model="test",
+    )  # fmt: skip
+    message.header.stamp = Time(nanoseconds=time_of(first)).to_msg()
+    message.camera_stamps = [Time(nanoseconds=time_of(first + i)).to_msg() for i in range(len(latents))]
+    message.data = array.array("f", latents.astype(np.float32).tobytes())
+    return message
+
+
+def errors_of(messages: list, name: str) -> list[str]:
+    return [s.message for m in messages for s in m.status if s.name.endswith(name) and s.level == s.ERROR]
+
+
+def active(messages: list, name: str) -> bool:
+    return any(s.name.endswith(name) and s.message not in ("inactive", "") for m in messages for s in m.status)
+
+
+# --- sound ------------------------------------------------------------------------------------------------------
+
+
+def test_user_sound_of_44_kHz_becomes_frames_on_the_clock(ros):
+    frames = ros.collect(AudioFrames, "/user/audio_frames")
+    ros.start("audio_ingest", "microphone", "/user", sample_rate=44100)
+    publisher = ros.publisher(AudioDataStamped, "/user/audio_stamped")
+    ros.wait_for_readers(publisher)
+    start = time_of(1000)
+    tone = (0.5 * np.sin(2 * np.pi * 220 * np.arange(44100) / 44100)).astype(np.float32)
+    for i in range(0, 44100, 441):
+        publisher.publish(sound(tone[i : i + 441], start + i * NANOSECONDS // 44100))
+    ros.wait_for(lambda: sum(len(m.known) for m in frames) >= 23, "a second of frames")
+    heard = np.concatenate([np.asarray(m.samples) for m in frames])
+    assert frames[0].first_frame == 1000 and ns(frames[0].header.stamp) == start
+    assert all(m.sample_rate == 16000 and m.samples_per_frame == SAMPLES_PER_FRAME for m in frames)
+    expected = 0.5 * np.sin(2 * np.pi * 220 * np.arange(len(heard)) / 16000)
+    assert np.corrcoef(heard[1600:12000], expected[1600:12000])[0, 1] > 0.999
+
+
+@pytest.mark.parametrize(
+    "info, words",
+    [
+        (AudioInfo(channels=1, sample_rate=16000, sample_format="S16LE", coding_format="mp3"), "mp3"),
+        (wave_info(0), "rate"),
+        (AudioInfo(channels=1, sample_rate=16000, sample_format="S17", coding_format="wave"), "S17"),
+    ],
+)
+def test_sound_that_cannot_be_used_is_one_error_and_good_sound_is_heard_again(ros, info, words):
+    frames, diagnostics = ros.collect(AudioFrames, "/audio_frames"), ros.collect(DiagnosticArray, "/diagnostics")
+    ros.start("audio_ingest", "microphone")
+    publisher, describe = ros.publisher(AudioDataStamped, "/audio_stamped"), ros.publisher(AudioInfo, "/audio_info")
+    ros.wait_for_readers(publisher)
+    ros.wait_for_readers(describe)
+    ros.wait_for(lambda: describe.publish(info) or errors_of(diagnostics, "microphone"), "an error in diagnostics")
+    found = errors_of(diagnostics, "microphone")
+    assert words in found[0]
+    publisher.publish(sound(np.zeros(6400, np.float32), time_of(500)))
+    ros.wait_for(
+        lambda: describe.publish(wave_info(16000)) or not errors_of(diagnostics[-1:], "microphone"), "the error to go"
+    )
+    assert not frames
+    publisher.publish(sound(np.full(6400, 0.1, np.float32), time_of(1000)))
+    ros.wait_for(lambda: frames, "frames after a usable description")
+
+
+def test_speech_faster_than_real_time_is_released_on_the_clock_and_can_be_cleared(ros):
+    frames = ros.collect(AudioFrames, "/speech/audio_frames")
+    ros.start("audio_ingest", "speech", "/speech", speaker="avatar")
+    publisher = ros.publisher(AudioDataStamped, "/speech/audio_stamped")
+    ros.wait_for_readers(publisher)
+    for _ in range(100):  # ten seconds at once, unstamped, as a TTS sends them
+        message = sound(np.full(1600, 0.25, np.float32), 0)
+        publisher.publish(message)
+    ros.wait_for(lambda: sum(any(m.known) for m in frames) >= 10, "speech")
+    now = frame_at(ros.now_ns())
+    assert max(m.first_frame for m in frames) <= now  # nothing is released ahead of the clock
+    spoken = [m for m in frames if all(m.known)]
+    assert all(b.first_frame == a.first_frame + 1 for a, b in zip(spoken, spoken[1:], strict=False))
+
+    client = ros.node.create_client(Trigger, "/speech/speech/clear_speech")
+    assert client.wait_for_service(10)
+    future = client.call_async(Trigger.Request())
+    ros.wait_for(future.done, "the barge-in's answer")
+    assert future.result().success and "dropped" in future.result().message
+    count = len(frames)
+    ros.wait_for(lambda: len(frames) > count + 10, "frames after the barge-in")
+    assert not any(any(m.known) for m in frames[-5:])  # silence
+
+
+# --- face -------------------------------------------------------------------------------------------------------
+
+
+def image_message(rgb: np.ndarray, stamp_ns: int, encoding: str = "rgb8") -> Image:
+    message = Image(height=rgb.shape[0], width=rgb.shape[1], encoding=encoding, step=rgb.shape[1] * 3)
+    message.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
+    message.data = array.array("B", rgb.tobytes())
+    return message
+
+
+def test_a_camera_image_becomes_motion_with_its_stamp_and_a_bad_one_is_an_error(ros):
+    import cv2
+
+    picture = cv2.resize(cv2.cvtColor(cv2.imread(str(DEFAULT_PORTRAIT)), cv2.COLOR_BGR2RGB), (320, 320))
+    motions, diagnostics = ros.collect(MotionLatent, "/motion"), ros.collect(DiagnosticArray, "/diagnostics")
+    ros.start("face_ingest", "face", reliable=True)
+    publisher = ros.publisher(Image, "/camera/image_raw")
+    ros.wait_for_readers(publisher)
+    for i in range(5):
+        publisher.publish(image_message(picture, time_of(1000 + i) + 7))
+        ros.wait_for(lambda i=i: len(motions) > i, "the motion of an image")
+    assert [m.frame for m in motions] == list(range(1000, 1005))
+    assert ns(motions[-1].header.stamp) == time_of(1004) + 7
+    assert motions[-1].confidence > 0.5 and motions[-1].space == "rig" and len(motions[-1].data) == rig.DIM
+
+    publisher.publish(image_message(picture, time_of(1006), encoding="nonsense"))
+    assert "nonsense" in ros.wait_for(lambda: errors_of(diagnostics, "face"), "an error")[0]
+    for i in range(40):  # an empty room: confidence falls, nothing fails
+        publisher.publish(image_message(np.full_like(picture, 90), time_of(1010 + i)))
+        ros.wait_for(lambda i=i: len(motions) > 5 + i, "the motion of an empty image")
+    assert motions[-1].confidence == 0 and motions[-1].faces == 0
+    assert np.abs(np.asarray(motions[-1].data)).max() < 0.05
+
+
+# --- generator --------------------------------------------------------------------------------------------------
+
+
+def test_blocks_leave_at_block_cadence_without_any_input_and_with_one_that_stops(ros):
+    blocks, diagnostics = ros.collect(MotionLatentBlock, "/motion_blocks"), ros.collect(DiagnosticArray, "/diagnostics")
+    ros.start("motion_generator", "motion_generator")
+    ros.wait_for(lambda: len(blocks) >= 3, "blocks without input")
+    assert all(b.first_frame - a.first_frame == BLOCK_FRAMES and b.sequence == a.sequence + 1
+               for a, b in zip(blocks, blocks[1:], strict=False))  # fmt: skip
+    assert {(b.space, b.model, b.latent_dim, b.frame_rate) for b in blocks} == {("rig", "reflex", rig.DIM, 25.0)}
+    assert not any(b.fallback for b in blocks)
+
+    publisher = ros.publisher(MotionLatent, "/user/motion")
+    ros.wait_for_readers(publisher)
+    smile = rig.pose(mouthSmileLeft=0.8, mouthSmileRight=0.8)
+    count = len(blocks)
+    while len(blocks) < count + 4:  # a camera that works, then stops
+        stamp = ros.now_ns()
+        message = MotionLatent(frame=frame_at(stamp), space="rig", confidence=1.0, data=smile)
+        message.header.stamp = Time(nanoseconds=stamp).to_msg()
+        publisher.publish(message)
+        ros.wait_for(lambda s=stamp: ros.now_ns() > s + 20_000_000, "time")
+    time.sleep(0.1)
+    last = blocks[-1]
+    assert ns(last.camera_stamps[0]) > 0 and all(len(b.camera_stamps) == BLOCK_FRAMES for b in blocks)
+    assert max(last.data[rig.INDEX["mouthSmileLeft"] :: rig.DIM]) > 0.1  # it answers the smile
+    ros.wait_for(lambda: blocks[-1].fallback, "a block that says its input is missing")
+    count = len(blocks)
+    ros.wait_for(lambda: len(blocks) >= count + 3, "blocks after the camera has stopped")
+
+    wrong = MotionLatent(frame=0, space="lia512", confidence=1.0, data=np.zeros(512, np.float32))
+    publisher.publish(wrong)
+    assert "lia512" in ros.wait_for(lambda: errors_of(diagnostics, "motion_generator"), "an error")[0]
+
+
+# --- renderer ---------------------------------------------------------------------------------------------------
+
+
+def test_image_and_speech_of_a_frame_leave_together_after_the_presentation_delay(ros):
+    frames, images = ros.collect(AvatarFrame, "/avatar_frame"), ros.collect(CompressedImage, "/image_raw/compressed")
+    spoken = ros.collect(AudioDataStamped, "/spoken/audio_stamped")
+    ros.start("renderer", "renderer", avatar="screen_face", size=256, presentation_delay=0.6)
+    motion, speech = ros.publisher(MotionLatentBlock, "/motion_blocks"), ros.publisher(AudioFrames, "/speech/audio_frames")
+    ros.wait_for_readers(motion)
+    ros.wait_for_readers(speech)
+    ros.wait_for(lambda: frames, "the calm face before any motion")
+    assert frames[0].held
+    first = next_block_start(frame_at(ros.now_ns()) + 5)
+    for sequence in range(2):
+        latents = np.tile(rig.pose(jawOpen=0.6), (BLOCK_FRAMES, 1))
+        motion.publish(block(first + sequence * BLOCK_FRAMES, sequence, latents))
+        message = AudioFrames(first_frame=first + sequence * BLOCK_FRAMES, sample_rate=16000, samples_per_frame=640)
+        message.known = [True] * BLOCK_FRAMES
+        message.samples = array.array("f", np.full(BLOCK_FRAMES * 640, 0.25 + sequence / 4, np.float32).tobytes())
+        speech.publish(message)
+    last = first + 2 * BLOCK_FRAMES
+    ros.wait_for(lambda: frames and frames[-1].frame > last + 15, "the blocks to be shown")
+    shown = {f.frame: f for f in frames}
+    assert all(not shown[f].held for f in range(first, last)) and shown[last + 1].held
+    assert all(ns(f.header.stamp) == time_of(f.frame) + 600_000_000 for f in frames)
+    assert all(ns(f.published) >= ns(f.header.stamp) for f in frames)  # never before its time
+    assert ns(shown[first + 3].camera_stamp) == time_of(first + 3)
+    sounds = {ns(m.header.stamp): np.frombuffer(bytes(m.audio.data), "<i2") / 32768 for m in spoken}
+    for f in range(first, last):
+        assert np.allclose(sounds[time_of(f) + 600_000_000], 0.25 + (f - first) // BLOCK_FRAMES / 4, atol=1e-3)
+    pictures = {ns(m.header.stamp): to_rgb(m).astype(int) for m in images}
+    rest = next(iter(pictures.values()))
+    talking = pictures[time_of(first + 15) + 600_000_000]
+    assert talking.shape == (256, 256, 3) and np.abs(talking - rest).max() > 60  # the mouth is open
+
+
+@pytest.mark.parametrize(
+    "parameters, words",
+    [({"portrait": "/nowhere/face.jpg"}, "/nowhere/face.jpg"), ({"avatar": "hologram"}, "hologram"), ({"size": 5}, "size")],
+)
+def test_a_renderer_that_cannot_start_says_why_in_one_line(ros, parameters, words):
+    process = ros.start("renderer", "renderer", **parameters)
+    assert process.wait(60) == 1
+    last = ros.log("renderer").strip().splitlines()[-1]
+    assert words in last and "Traceback" not in ros.log("renderer")
+
+
+# --- time -------------------------------------------------------------------------------------------------------
+
+
+def test_simulated_time_drives_the_chain_and_a_jump_back_starts_afresh(ros):
+    blocks, frames = ros.collect(MotionLatentBlock, "/motion_blocks"), ros.collect(AvatarFrame, "/avatar_frame")
+    ros.start("motion_generator", "motion_generator", use_sim_time=True)
+    ros.start("renderer", "renderer", use_sim_time=True, avatar="screen_face", size=128)
+    clock = ros.publisher(Clock, "/clock")
+    ros.wait_for_readers(clock, 2)
+
+    def play(start_s: float, seconds: float) -> None:
+        for i in range(round(seconds * 100)):
+            clock.publish(Clock(clock=Time(nanoseconds=round((start_s + i / 100) * NANOSECONDS)).to_msg()))
+            ros.wait_for(lambda s=ros.now_ns(): ros.now_ns() - s > 8_000_000, "time")
+
+    play(1000.0, 3.0)
+    ros.wait_for(lambda: blocks and frames, "blocks and images on simulated time")
+    assert all(25_000 <= b.first_frame <= 25_000 + 100 for b in blocks)
+    assert all(ns(f.published) < 1010 * NANOSECONDS for f in frames)
+    assert any(not f.held for f in frames)
+    before = len(blocks)
+    play(1000.0, 3.0)  # a bag that loops
+    ros.wait_for(lambda: len(blocks) > before + 2, "blocks after the jump back")
+    assert any(b.first_frame < a.first_frame for a, b in zip(blocks, blocks[1:], strict=False))
+    again = [b for b in blocks[before:] if b.first_frame < 25_000 + 50]
+    assert again, "the second round begins where the first did"
+
+
+# --- lifecycle --------------------------------------------------------------------------------------------------
+
+
+def test_nodes_can_be_deactivated_cleaned_up_and_started_again(ros):
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+
+    blocks = ros.collect(MotionLatentBlock, "/one/motion_blocks")
+    process = ros.start("motion_generator", "motion_generator", "/one", autostart=False)
+    client = ros.node.create_client(ChangeState, "/one/motion_generator/change_state")
+    assert client.wait_for_service(30)
+
+    def change(transition: int) -> bool:
+        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        ros.wait_for(future.done, "a transition")
+        return future.result().success
+
+    for _ in range(2):
+        count = len(blocks)
+        assert change(Transition.TRANSITION_CONFIGURE) and change(Transition.TRANSITION_ACTIVATE)
+        ros.wait_for(lambda c=count: len(blocks) > c + 1, "blocks while active")
+        assert change(Transition.TRANSITION_DEACTIVATE) and change(Transition.TRANSITION_CLEANUP)
+        topics = dict(ros.node.get_topic_names_and_types())
+        ros.wait_for(lambda: not ros.node.count_publishers("/one/motion_blocks"), "the publisher to go")
+        assert topics
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
