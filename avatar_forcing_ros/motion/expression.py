@@ -56,7 +56,6 @@ for _names, _value in (
     ("eyeBlinkLeft eyeBlinkRight", 0.15),
     ("eyeWideLeft eyeWideRight eyeSquintLeft eyeSquintRight", 0.20),
     ("browInnerUp browDownLeft browDownRight browOuterUpLeft browOuterUpRight", 0.12),
-    ("jawOpen", 0.03),
     ("mouthPress mouthFunnel mouthUpperUp mouthLowerDown", 0.15),
     ("jawX", 0.25),
     ("mouthSmileLeft mouthSmileRight mouthPucker", 0.10),
@@ -70,6 +69,7 @@ for _names, _value in (
 _SEEN_OF_BROW = 0.68
 _SEEN_OF_SQUINT = 0.60
 _SEEN_OF_GAZE = (0.80, 0.60)  # across, up and down
+_CLOSED_GAP = 0.012  # D; inner lips nearer than this touch
 _LID_GAP_CLOSED = 0.022  # D; what the mesh still shows between closed lids
 _LOWER_LID_IN_BLINK = 0.018  # D; the mesh lifts the lower lid when the upper one closes ...
 _BROW_IN_BLINK = 0.018  # D; ... and the brows
@@ -101,6 +101,9 @@ def expression_of(measures: np.ndarray, rest: np.ndarray, yaw: float = 0.0) -> n
     change["red"] = delta[AT["upperRed"]] + delta[AT["lowerRed"]]
     latent[_MOUTH_INDEX] = _explain_mouth(np.array([change[name] for name, _ in _MOUTH_ROWS]))
     calm = np.sign(latent) * np.maximum(np.abs(latent) - _DEAD_ZONE, 0.0) / (1.0 - _DEAD_ZONE)
+    # The jaw answers for whatever of the gap between the lips no other coefficient explains.
+    lips = 0.08 * (calm[rig.INDEX["mouthUpperUp"]] + calm[rig.INDEX["mouthLowerDown"]]) + 0.12 * calm[rig.INDEX["mouthFunnel"]]
+    calm[rig.INDEX["jawOpen"]] = max(delta[AT["upperLip"]] - delta[AT["lowerLip"]] - lips - _CLOSED_GAP, 0.0) / (0.45 - _CLOSED_GAP)
     return rig.clamp(calm).astype(np.float32)
 
 
