@@ -15,7 +15,7 @@ arguments = --out $(OUT) --generator $(GENERATOR) --avatar $(AVATAR) \
 
 demo: install
 	@mkdir -p $(dir $(OUT))
-	.venv/bin/avatar-forcing run $(arguments)
+	.venv/bin/avatar-forcing run $(arguments) --timeline $(dir $(OUT))timeline.png --side-by-side $(dir $(OUT))side_by_side.mp4
 
 test: install
 	.venv/bin/pytest test

@@ -40,6 +40,8 @@ def _add_run(commands) -> None:
     run.add_argument("--camera-topic", default="", metavar="TOPIC", help="camera topic in a bag (default: the first)")
     run.add_argument("--audio-topic", default="", metavar="TOPIC", help="sound topic in a bag (default: the first)")
     run.add_argument("--bag", default="", metavar="FOLDER", help="record a rosbag2 as well (real time only)")
+    run.add_argument("--timeline", default="", metavar="PNG", help="the plot (default: beside OUT, .timeline.png)")
+    run.add_argument("--side-by-side", default="", metavar="MP4", help="user and avatar beside each other, in true time")
     run.add_argument("--config", default="", metavar="YAML", help="parameters of the nodes (real time only)")
     run.add_argument("--offline", action="store_true", help="lockstep: the same frames for the same inputs and seed")
     run.set_defaults(work=_run)
@@ -56,12 +58,12 @@ def _run(arguments: argparse.Namespace) -> None:
         values |= {"user_video": str(SAMPLE_USER_VIDEO), "avatar_audio": str(SAMPLE_AVATAR_AUDIO)}
     session = Session(**values)
     session.check()
-    with tqdm(unit=" s" if not arguments.offline else " frames", bar_format="{desc} {n:.1f}{unit} [{elapsed}]") as bar:
-        bar.set_description("offline" if arguments.offline else "live")
+    style = {"unit": " frames", "desc": "offline"} if arguments.offline else {"unit": " s", "desc": "live"}
+    interval = 0.3 if sys.stderr.isatty() else 10.0
+    with tqdm(bar_format="{desc}: {n:.0f}{unit} [{elapsed}]", mininterval=interval, **style) as bar:
 
         def show(done, *_) -> None:
-            bar.n = done
-            bar.refresh()
+            bar.update(done - bar.n)
 
         if arguments.offline:
             from avatar_forcing_ros.offline import run_offline
@@ -72,6 +74,12 @@ def _run(arguments: argparse.Namespace) -> None:
 
             figures = run_live(session, arguments.config, show)
     _print_figures(session.out, figures)
+    if arguments.side_by_side and session.user_video:
+        from avatar_forcing_ros.media.side_by_side import write_side_by_side
+
+        delay = 0.0 if arguments.offline else figures["presentation_delay_s"]
+        write_side_by_side(session.user_video, session.out, arguments.side_by_side, delay)
+        print(f"{arguments.side_by_side}: user and avatar beside each other")
 
 
 def _print_figures(out: str, figures: dict) -> None:

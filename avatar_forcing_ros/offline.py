@@ -39,7 +39,7 @@ def _sound_frames(source: str, audio_topic: str | None) -> Iterator[np.ndarray]:
 
 
 def run_offline(session: Session, progress=lambda frames: None) -> dict:
-    """Runs a session and writes session.out (mp4), .json and .timeline.png beside it; returns the figures.
+    """Runs a session and writes session.out (mp4), its .json and the timeline plot; returns the figures.
 
     progress: called with the number of frames done after every block. Raises InputError on unusable input.
     Latency and skew are null: in lockstep nothing waits.
@@ -107,5 +107,5 @@ def run_offline(session: Session, progress=lambda frames: None) -> dict:
     figures = {"mode": "offline", "generator": generator.name, **statistics.summary()}
     figures["frame_interval_error_ms"] = None
     write_json(out.with_suffix(".json"), figures)
-    plot_timeline(out.with_suffix(".timeline.png"), statistics, 0, f"{out.name} (offline)")
+    plot_timeline(session.timeline_path, statistics, 0, f"{out.name} (offline)")
     return figures

@@ -34,6 +34,11 @@ class Session:
     camera_topic: str = ""
     audio_topic: str = ""
     bag: str = ""
+    timeline: str = ""  # the plot; empty: beside the mp4
+
+    @property
+    def timeline_path(self) -> Path:
+        return Path(self.timeline) if self.timeline else Path(self.out).with_suffix(".timeline.png")
 
     def check(self) -> None:
         """Raises InputError, in one line, on what can be seen before the start."""
@@ -44,8 +49,9 @@ class Session:
         out = Path(self.out)
         if out.suffix.lower() != ".mp4":
             raise InputError(f"{self.out}: the result is an mp4; give a name that ends in .mp4")
-        if not out.parent.is_dir():
-            raise InputError(f"{out.parent}: the folder for the result does not exist; make it first")
+        for folder in (out.parent, Path(self.timeline).parent):
+            if not folder.is_dir():
+                raise InputError(f"{folder}: the folder for the result does not exist; make it first")
         if not (self.user_video or self.user_audio or self.avatar_audio):
             raise InputError("nothing to run: give --user-video, --user-audio or --avatar-audio")
         if self.portrait and not Path(self.portrait).is_file():

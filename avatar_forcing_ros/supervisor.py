@@ -31,19 +31,19 @@ QUIT_TIMEOUT_S = 30.0
 
 @dataclass
 class NodeProcess:
-    """One node. name and namespace are as in the graph; sources are activated last, together."""
+    """One node. name and namespace are as in the graph. The last ones are activated together when all others are up."""
 
     executable: str
     name: str
     namespace: str = ""
     parameters: dict = field(default_factory=dict)
-    is_source: bool = False
+    is_last: bool = False
     process: subprocess.Popen | None = None
     log: Path | None = None
 
     @property
     def path(self) -> str:
-        return "/".join(filter(None, ["", NAMESPACE, self.namespace, self.name]))
+        return "/" + "/".join(filter(None, [NAMESPACE, self.namespace, self.name]))
 
 
 def plan(session: Session) -> list[NodeProcess]:
@@ -53,12 +53,13 @@ def plan(session: Session) -> list[NodeProcess]:
                     {"generator": session.generator, "seed": session.seed}),
         NodeProcess("renderer", "renderer", "",
                     {"avatar": session.avatar, "portrait": session.portrait, "theme": session.theme, "size": session.size}),
-        NodeProcess("recorder", "recorder", "", {"out": session.out, "bag": session.bag}),
+        NodeProcess("recorder", "recorder", "",
+                    {"out": session.out, "bag": session.bag, "timeline": str(session.timeline_path), "autostart": False}, is_last=True),
     ]  # fmt: skip
 
     def source(name: str, namespace: str, media: str, **parameters) -> None:
         parameters |= {"source": media, "loop": session.loop, "exit_when_done": True, "autostart": False}
-        nodes.append(NodeProcess("media_source", name, namespace, parameters, is_source=True))
+        nodes.append(NodeProcess("media_source", name, namespace, parameters, is_last=True))
 
     topics = {"camera_topic": session.camera_topic, "audio_topic": session.audio_topic}
     if session.user_video:
@@ -149,7 +150,7 @@ class Graph:
 
     def done(self) -> bool:
         """Every source has been played to its end."""
-        return all(n.process.poll() is not None for n in self.nodes if n.is_source)
+        return all(n.process.poll() is not None for n in self.nodes if n.executable == "media_source")
 
     def stop(self, nodes: list[NodeProcess]) -> None:
         """SIGINT, then wait; a process that does not listen is killed."""
@@ -175,24 +176,25 @@ def run_live(session: Session, config: str = "", progress=lambda seconds, graph:
     from avatar_forcing_ros.nodes.lifecycle_client import LifecycleClient  # rclpy only where there is ROS
 
     out = Path(session.out)
-    for suffix in (".json", ".timeline.png"):
-        out.with_suffix(suffix).unlink(missing_ok=True)
+    for old in (out.with_suffix(".json"), session.timeline_path):
+        old.unlink(missing_ok=True)
     with Graph(session, config) as graph:
         delay = 0.0
         with LifecycleClient(f"/{NAMESPACE}") as client:
-            others = [n.path for n in graph.nodes if not n.is_source]
-            sources = [n.path for n in graph.nodes if n.is_source]
-            client.wait_for_state(others, "active", READY_TIMEOUT_S, graph.check)
-            client.wait_for_state(sources, "unconfigured", READY_TIMEOUT_S, graph.check)
-            for path in sources:
+            first = [n.path for n in graph.nodes if not n.is_last]
+            last = [n.path for n in graph.nodes if n.is_last]
+            client.wait_for_state(last, "unconfigured", READY_TIMEOUT_S, graph.check)
+            for path in last:
                 if not client.change_state(path, "configure"):
                     raise AvatarForcingError(client.fault(path))
+            client.wait_for_state(first, "active", READY_TIMEOUT_S, graph.check)
             delay = client.get_parameter(f"/{NAMESPACE}/renderer", "presentation_delay")
             start = client.now() + LEAD_S
-            for path in sources:
-                client.set_parameter(path, "start_time", start)
-            client.set_parameter(f"/{NAMESPACE}/recorder", "start_time", start + delay)
-            for path in sources:
+            for node in graph.nodes:
+                if node.is_last:  # the recorder counts on presentation time
+                    begin = start + delay if node.executable == "recorder" else start
+                    client.set_parameter(node.path, "start_time", begin)
+            for path in last:
                 if not client.change_state(path, "activate"):
                     raise AvatarForcingError(client.fault(path))
             try:
@@ -213,6 +215,7 @@ def run_live(session: Session, config: str = "", progress=lambda seconds, graph:
             recorder = next(n for n in graph.nodes if n.executable == "recorder")
             raise AvatarForcingError(graph.reason(recorder, recorder.process.returncode))
         figures = {"mode": "live", "generator": session.generator, **json.loads(report.read_text())}
+        figures["presentation_delay_s"] = delay
         figures["peak_rss_mb"] = round(graph.peak_rss_mb, 1)
         report.write_text(json.dumps(figures, indent=2) + "\n")
     return figures

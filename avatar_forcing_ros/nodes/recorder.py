@@ -33,13 +33,14 @@ QUEUE_LENGTH = 4 * FRAME_RATE  # images and sound that may wait for the encoder
 class Recorder(AvatarNode):
     """Reads `image_raw`, `spoken/audio_stamped`, `avatar_frame`, `motion_blocks` and `user/motion`.
 
-    Writes `out` (mp4) and beside it a .json with the run's figures and a .timeline.png; they are complete when the
+    Writes `out` (mp4) and beside it a .json with the run's figures and a plot of the timeline; they are complete when the
     node is deactivated or gets SIGINT.
     """
 
     def __init__(self) -> None:
         super().__init__("recorder")
         self.declare("out", "", "the mp4 to write")
+        self.declare("timeline", "", "the plot to write; empty: beside the mp4, with the ending .timeline.png")
         self.declare("bag", "", "a rosbag2 folder to write as well; empty: none")
         self.declare("bag_storage", "mcap", "storage of the bag", choices=("mcap", "sqlite3"))
         self.declare("start_time", 0.0, "presentation time in seconds of the file's first frame; 0: the first image", 0.0, 1e12)
@@ -82,8 +83,8 @@ class Recorder(AvatarNode):
                 self._bag.close()
             figures = {**self._statistics.summary(), "dropped_by_recorder": self._counts.get("dropped", 0)}
             write_json(self._out.with_suffix(".json"), figures)
-            start = self._origin or 0
-            plot_timeline(self._out.with_suffix(".timeline.png"), self._statistics, start - self._delay, self._out.name)
+            timeline = Path(self.param("timeline") or self._out.with_suffix(".timeline.png"))
+            plot_timeline(timeline, self._statistics, (self._origin or 0) - self._delay, self._out.name)
 
     def _relative(self, stamp: int) -> int:
         """Presentation stamp -> nanoseconds from the file's start; negative before it."""
