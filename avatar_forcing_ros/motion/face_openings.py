@@ -34,8 +34,8 @@ def opening_mask(upper: np.ndarray, lower: np.ndarray, shape: tuple[int, int]):
     Returns (x0, y0, mask (h, w) float32 in 0..1), or None where it is closed or outside an image of this shape.
     Where the gap is below one pixel the mask fades, so that opening and closing is smooth.
     """
-    widest = float((lower[:, 1] - upper[:, 1]).max())
-    if widest < 0.15:
+    widest = float((lower[:, 1] - upper[:, 1]).max()) - 0.25
+    if widest <= 0.0:
         return None
     points = np.concatenate([upper, lower[::-1]])
     x0, y0 = np.floor(points.min(axis=0)).astype(int) - 1
@@ -194,7 +194,7 @@ class Mouth:
     def _tongue_layer(self) -> np.ndarray:
         xs, ys = self._grid(2)
         rgba = np.zeros(xs.shape + (4,), np.float32)
-        r = np.hypot(xs / 0.27, (ys - 0.13) / 0.17)
+        r = np.hypot(xs / 0.27, (ys - 0.07) / 0.17)
         groove = 1 - 0.18 * np.exp(-((xs / 0.02) ** 2)) * np.clip((ys + 0.02) / 0.1, 0, 1)
         shade = np.clip(1.08 - 0.55 * r, 0.3, 1) * groove
         rgba[..., :3] = np.array([176, 88, 86], np.float32) * (self._light * shade[..., None])
@@ -214,7 +214,7 @@ class Mouth:
         size = mask.shape[::-1]
         depth = cv2.GaussianBlur(mask, (0, 0), max(0.8, 0.035 * self._unit * np.sqrt(abs(np.linalg.det(linear)))))
         layer = np.empty(mask.shape + (3,), np.float32)
-        layer[:] = np.array([58, 22, 22], np.float32) * self._light
+        layer[:] = np.array([62, 24, 24], np.float32) * self._light
         origin = np.array([self._half_width, self._above]) * self._unit - 0.5
         for rgba, at in ((self._tongue, jaw), (self._lower, jaw), (self._upper, skull)):
             place = np.column_stack([linear, at - linear @ origin - (x0, y0)])

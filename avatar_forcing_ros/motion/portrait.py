@@ -27,6 +27,9 @@ _NECK = 0.8  # D; from the chin down to where nothing follows the head
 _GRID_STEP = 0.28  # D; spacing of the vertices around the face
 _CLOSED_MOUTH = 0.04  # D; inner lips nearer than this are one line: the mesh is never exact
 _MAP_STEP = 2  # the warp is computed at every second pixel, then interpolated
+_SLIVER = 0.5  # pixels; triangles flatter than this are left to their neighbours: their maps reach too far
+_DEPTH = 1.2  # the mesh's depth is flatter than a head: ears lie 0.8 D behind the eyes' corners, the nose 0.5 D before
+_DEEP, _FLATTEN = 0.15, 0.8  # D behind the eyes; beyond it depth counts less, so that a turned cheek does not fold
 _MIN_SIDE = 64
 
 
@@ -80,6 +83,9 @@ class PortraitAvatar:
         if not self._mouth_open_at_rest:
             seam = _seam(self.photo, face[upper], face[lower], self._axes, self._unit)
             face[upper] = face[lower] = seam
+        face[:, 2] = self._between_eyes[2] + (face[:, 2] - self._between_eyes[2]) * _DEPTH
+        deep = face[:, 2] - self._between_eyes[2] - _DEEP * self._unit
+        face[:, 2] -= np.maximum(deep, 0.0) * (1 - _FLATTEN)
         surface = face_mesh.triangles()
         holes = [_strip(INNER_LIP_UPPER, INNER_LIP_LOWER)] + [_strip(UPPER_LID[s], LOWER_LID[s]) for s in ("Right", "Left")]
         around = _grid_around(face[FACE_OVAL, :2], self.size, _GRID_STEP * self._unit)
@@ -94,9 +100,7 @@ class PortraitAvatar:
         shapes = Shapes(self._to_face(self._rest), face_mesh.edges(np.concatenate([surface, outer])))
         basis = shapes.basis.reshape(-1, 3) @ (self._axes * self._unit)  # to pixels along image axes
         self._basis = basis.astype(np.float32).reshape(rig.DIM, -1)
-        corners = self._rest[self._triangles, :2]
-        ones = np.ones(corners.shape[:2] + (1,))
-        self._corners = np.concatenate([corners, ones], axis=2)  # (T, 3, 3) for the affine maps
+        self._source = self._rest[self._triangles, :2] + self.size // 4  # on the padded photo
 
     def _depth_around(self, face: np.ndarray, around: np.ndarray) -> np.ndarray:
         """Depth of vertices beyond the face: from its border back to the plane through the centre of the head."""
@@ -105,7 +109,7 @@ class PortraitAvatar:
         share = 1 / distance**3
         border = (share * oval[:, 2]).sum(axis=1) / share.sum(axis=1)
         back = self._pivot[2]
-        return border + (back - border) * _smoothstep(distance.min(axis=1) / (0.55 * self._unit))
+        return border + (back - border) * _smoothstep(distance.min(axis=1) / (0.7 * self._unit))
 
     def _cut_out(self, points: np.ndarray) -> None:
         photo = self.photo.astype(np.float32)
@@ -118,6 +122,10 @@ class PortraitAvatar:
         behind = self._background.astype(np.float32)
         cover = np.maximum(mask, 0.08)[..., None]
         person = np.clip((photo - (1 - cover) * behind) / cover, 0, 255)
+        for side in ("Right", "Left"):  # closed lids must not show the eye that the photo has between them
+            opening = np.zeros(mask.shape, np.uint8)
+            cv2.fillPoly(opening, [points[UPPER_LID[side] + LOWER_LID[side][::-1], :2].astype(np.int32)], 1)
+            person = completed(person.astype(np.float32), opening.astype(np.float32))
         layer = np.dstack([person, mask * 255.0]) + 0.5
         self._pad = self.size // 4
         self._person = cv2.copyMakeBorder(layer.astype(np.uint8), *(self._pad,) * 4, cv2.BORDER_REPLICATE)
@@ -178,33 +186,32 @@ class PortraitAvatar:
         return rotation * np.exp(float(motion[5])), shift
 
     def _draw_person(self, posed: np.ndarray) -> np.ndarray:
-        triangles, side = self._triangles, self.size // _MAP_STEP
-        at = posed[triangles]  # (T, 3, 3)
-        order = np.argsort(-at[:, :, 2].sum(axis=1), kind="stable")
+        side = -(-self.size // _MAP_STEP)
         cells = np.zeros((side, side), np.int32)  # 0: nothing, else 1 + triangle
-        coarse = np.round(((at[:, :, :2] + 0.5) / _MAP_STEP - 0.5) * 16).astype(np.int32)
-        for i in order.tolist():
-            cv2.fillConvexPoly(cells, coarse[i], i + 1, cv2.LINE_8, 4)
-        # Affine map of each triangle from the frame back to the photo.
-        goal = np.concatenate([at[:, :, :2], np.ones(at.shape[:2] + (1,))], axis=2)
-        area = np.linalg.det(goal)
-        flat = np.abs(area) < 1e-3
-        goal[flat] = np.eye(3)
-        maps = np.linalg.solve(goal, self._corners[:, :, :2])  # (T, 3, 2): x, y, 1 -> source
-        maps[flat] = (0, 0), (0, 0), (-1e4, -1e4)
-        table = np.empty((len(triangles) + 1, 6), np.float32)
-        table[0] = (0, 0, -1e4, 0, 0, -1e4)
-        table[1:] = maps.transpose(0, 2, 1).reshape(-1, 6)
-        table[1:, [2, 5]] += self._pad
-        chosen = table[cells.ravel()].reshape(side, side, 6)
+        at = posed[self._triangles]  # (T, 3, 3)
+        maps, height = _affine_maps(at[:, :, :2], self._source)
+        flat = at[:, :, :2]
+        seen = (flat.min(axis=1) < self.size).all(axis=1) & (flat.max(axis=1) > 0).all(axis=1) & (height > _SLIVER)
+        order = np.argsort(-at[:, :, 2].sum(axis=1), kind="stable")
+        coarse = np.round(((flat + 0.5) / _MAP_STEP - 0.5) * 16).astype(np.int32)
+        fill = cv2.fillConvexPoly
+        for i in order[seen[order]].tolist():
+            fill(cells, coarse[i], i + 1, cv2.LINE_8, 4)
         x = (np.arange(side, dtype=np.float32) + 0.5) * _MAP_STEP - 0.5
+        chosen = np.take(maps, cells.ravel(), axis=0).reshape(side, side, 6)
         source = np.empty((side, side, 2), np.float32)
         source[..., 0] = chosen[..., 0] * x + chosen[..., 1] * x[:, None] + chosen[..., 2]
         source[..., 1] = chosen[..., 3] * x + chosen[..., 4] * x[:, None] + chosen[..., 5]
-        source = cv2.resize(source, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+        folds = _folds(source)
+        full = (side * _MAP_STEP,) * 2
+        source = cv2.resize(source, full, interpolation=cv2.INTER_LINEAR)[: self.size, : self.size]
         drawn = cv2.remap(self._person, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-        cover = drawn[..., 3].astype(np.float32) * (1 / 255.0)
-        return cv2.blendLinear(np.ascontiguousarray(drawn[..., :3]), self._background, cover, 1 - cover)
+        cover = cv2.extractChannel(drawn, 3).astype(np.float32) * np.float32(1 / 255)
+        frame = cv2.blendLinear(cv2.cvtColor(drawn, cv2.COLOR_RGBA2RGB), self._background, cover, 1 - cover)
+        if folds.any():  # where one part hides another the coarse map is jagged: smooth across the edge
+            folds = cv2.resize(folds, full, interpolation=cv2.INTER_LINEAR)[: self.size, : self.size]
+            frame = cv2.blendLinear(cv2.GaussianBlur(frame, (5, 5), 1.3), frame, folds, 1 - folds)
+        return frame
 
     def _draw_openings(self, frame, motion, vertices, posed, pose, shift) -> None:
         linear = pose[:2, :2]
@@ -292,6 +299,42 @@ def _seam(photo: np.ndarray, upper: np.ndarray, lower: np.ndarray, axes: np.ndar
     best = offsets[cost.argmin(axis=1)]
     best = np.convolve(np.pad(best, 1, mode="edge"), (0.25, 0.5, 0.25), mode="valid")
     return middle + best[:, None] * axes[1]
+
+
+def _affine_maps(goal: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Maps from the frame back to the photo, one per triangle, and the triangles' heights on the frame.
+
+    goal, source: (T, 3, 2). Returns (T + 1, 6) float32, rows (a, b, c, d, e, f) with x' = a x + b y + c and
+    y' = d x + e y + f, row 0 leading outside the photo; and the distance (T,) of the longest side from its corner.
+    """
+    u, v = goal[:, 1] - goal[:, 0], goal[:, 2] - goal[:, 0]
+    p, q = source[:, 1] - source[:, 0], source[:, 2] - source[:, 0]
+    area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+    longest = np.sqrt(np.maximum((u**2).sum(axis=1), np.maximum((v**2).sum(axis=1), ((v - u) ** 2).sum(axis=1))))
+    over = 1.0 / np.where(np.abs(area) < 1e-6, 1.0, area)
+    maps = np.empty((len(goal) + 1, 6), np.float32)
+    maps[0] = (0, 0, -1e4, 0, 0, -1e4)
+    for k in (0, 1):
+        a = (p[:, k] * v[:, 1] - q[:, k] * u[:, 1]) * over
+        b = (q[:, k] * u[:, 0] - p[:, k] * v[:, 0]) * over
+        maps[1:, 3 * k], maps[1:, 3 * k + 1] = a, b
+        maps[1:, 3 * k + 2] = source[:, 0, k] - a * goal[:, 0, 0] - b * goal[:, 0, 1]
+    return maps, np.abs(area) / np.maximum(longest, 1e-6)
+
+
+def _folds(source: np.ndarray) -> np.ndarray:
+    """Where neighbours of a coarse map (H, W, 2) come from far apart: (H, W) float32, 1 on such edges of the person."""
+    jump = np.zeros(source.shape[:2], np.uint8)
+    x, y = source[..., 0], source[..., 1]
+    far = 4.0 * _MAP_STEP
+    known = x > -1e3
+    across = (np.abs(x[:, 1:] - x[:, :-1]) + np.abs(y[:, 1:] - y[:, :-1]) > far) & known[:, 1:] & known[:, :-1]
+    along = (np.abs(x[1:] - x[:-1]) + np.abs(y[1:] - y[:-1]) > far) & known[1:] & known[:-1]
+    jump[:, 1:] |= across
+    jump[:, :-1] |= across
+    jump[1:] |= along
+    jump[:-1] |= along
+    return jump.astype(np.float32)
 
 
 def _patch(image: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
