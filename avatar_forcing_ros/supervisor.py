@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -107,10 +108,11 @@ class Graph:
         self._monitor.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind, *_) -> None:
         self._ended.set()
-        self.stop([n for n in self.nodes if n.executable != "recorder"][::-1])
         self.stop(self.nodes)
+        if kind is None:  # the logs stay where something failed
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _spawn(self, node: NodeProcess) -> None:
         parameters = self.folder / f"{node.name}.yaml"

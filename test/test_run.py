@@ -1,0 +1,167 @@
+"""Whole runs: offline in lockstep, live through the ROS graph, and what a user gets for bad input."""
+
+import json
+import wave
+
+import numpy as np
+import pytest
+
+from avatar_forcing_ros import cli
+from avatar_forcing_ros.assets import SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
+from avatar_forcing_ros.media.reader import audio_16k, open_media
+from avatar_forcing_ros.media.writer import VideoWriter
+
+SMALL = ("--avatar", "screen_face", "--size", "256")
+KEYS = {
+    "frames", "fps", "late_blocks", "block_compute_ms", "render_ms", "reaction_latency_ms", "av_skew_ms", "user_face_share",
+}  # fmt: skip
+
+
+def run(*arguments) -> int:
+    return cli.main(["run", *map(str, arguments)])
+
+
+def images_of(path) -> np.ndarray:
+    with open_media(str(path)) as reader:
+        return np.stack([frame.image for frame in reader.video()])
+
+
+def sound_of(path) -> np.ndarray:
+    with open_media(str(path)) as reader:
+        return np.concatenate(list(audio_16k(reader)))
+
+
+def write_wave(path, samples: np.ndarray, rate: int = 16000) -> str:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return str(path)
+
+
+@pytest.fixture
+def voice(tmp_path) -> str:
+    """Two seconds of a voice-like sound with pauses."""
+    t = np.arange(32000) / 16000
+    loud = np.sin(2 * np.pi * 3 * t) > 0
+    return write_wave(tmp_path / "voice.wav", 0.3 * loud * np.sign(np.sin(2 * np.pi * 140 * t)) * np.sin(2 * np.pi * 600 * t))
+
+
+# --- offline ----------------------------------------------------------------------------------------------------
+
+
+def test_offline_gives_the_same_frames_for_the_same_seed_and_others_for_another(tmp_path):
+    results = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        out = tmp_path / f"{name}.mp4"
+        inputs = ("--user-video", SAMPLE_USER_VIDEO, "--avatar-audio", SAMPLE_AVATAR_AUDIO)
+        assert run(*inputs, "--out", out, "--offline", "--seed", seed, "--duration", 3.2, *SMALL) == 0
+        results.append(images_of(out))
+        figures = json.loads(out.with_suffix(".json").read_text())
+        assert KEYS <= figures.keys() and figures["mode"] == "offline" and figures["frames"] == 80
+        assert figures["user_face_share"] > 0.9
+        assert out.with_suffix(".timeline.png").is_file()
+    assert (results[0] == results[1]).all()
+    assert results[0].shape == (80, 256, 256, 3) and (results[0] != results[2]).any()
+
+
+@pytest.mark.parametrize("which", ["--avatar-audio", "--user-audio", "--user-video"])
+def test_any_input_may_be_absent(tmp_path, voice, which):
+    source = SAMPLE_USER_VIDEO if which == "--user-video" else voice
+    out = tmp_path / "o.mp4"
+    assert run(which, source, "--out", out, "--offline", "--duration", 1.2, *SMALL) == 0
+    assert json.loads(out.with_suffix(".json").read_text())["frames"] == 30
+
+
+def test_offline_mp4_carries_the_speech_in_step_with_the_lips(tmp_path, voice):
+    out = tmp_path / "o.mp4"
+    assert run("--avatar-audio", voice, "--out", out, "--offline", *SMALL) == 0
+    spoken, given = sound_of(out), sound_of(voice)
+    lag = np.argmax(np.correlate(np.abs(spoken), np.abs(given[:16000]), "valid")[:3200])
+    assert lag < 160  # within 10 ms
+
+
+# --- live -------------------------------------------------------------------------------------------------------
+
+
+def test_live_run_through_the_ros_graph_and_its_bag_as_the_next_input(tmp_path):
+    pytest.importorskip("rclpy", reason="needs ROS: a plain Python install has no graph")
+    out, bag = tmp_path / "live.mp4", tmp_path / "bag"
+    inputs = ("--user-video", SAMPLE_USER_VIDEO, "--avatar-audio", SAMPLE_AVATAR_AUDIO)
+    assert run(*inputs, "--out", out, "--duration", 5, "--bag", bag, "--size", 256, "--avatar", "portrait") == 0
+    figures = json.loads(out.with_suffix(".json").read_text())
+    assert KEYS | {"peak_rss_mb"} <= figures.keys()
+    assert figures["mode"] == "live" and figures["frames"] >= 100 and figures["lost_blocks"] == 0
+    assert figures["user_face_share"] > 0.9
+    # The file is one timeline: the speech lies where the source has it, however slow the machine.
+    spoken, given = sound_of(out)[:64000], sound_of(SAMPLE_AVATAR_AUDIO)[:64000]
+    lags = np.arange(-3200, 3200, 16)
+    scores = [np.dot(np.roll(spoken, -lag), given) for lag in lags]
+    assert abs(lags[int(np.argmax(scores))]) <= 160
+
+    again = tmp_path / "again.mp4"
+    assert run("--user-video", bag, "--out", again, "--offline", "--duration", 2, *SMALL) == 0
+    assert json.loads(again.with_suffix(".json").read_text())["user_face_share"] > 0.9
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+
+def error_of(capsys, *arguments) -> str:
+    assert run(*arguments) == 1
+    text = capsys.readouterr().err
+    lines = [line for line in text.splitlines() if line.startswith("avatar-forcing: ")]
+    assert len(lines) == 1 and "Traceback" not in text
+    return lines[0]
+
+
+def test_bad_input_gets_one_clear_line(tmp_path, capsys, voice):
+    out = tmp_path / "o.mp4"
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"not a video at all" * 100)
+    empty = write_wave(tmp_path / "empty.wav", np.zeros(0))
+    silent = write_wave(tmp_path / "silent.wav", np.zeros(16000))
+    wall = tmp_path / "wall.png"
+    import cv2
+
+    cv2.imwrite(str(wall), np.full((300, 300, 3), 128, np.uint8))
+    tail = ("--out", out, "--offline")
+    assert "nowhere.mp4" in error_of(capsys, "--user-video", tmp_path / "nowhere.mp4", *tail)
+    assert "broken.mp4" in error_of(capsys, "--user-video", broken, *tail)
+    assert "empty.wav" in error_of(capsys, "--avatar-audio", empty, *tail)
+    assert "silent" in error_of(capsys, "--avatar-audio", silent, *tail)
+    assert "no video" in error_of(capsys, "--user-video", voice, *tail)
+    assert "face" in error_of(capsys, "--avatar-audio", voice, "--portrait", wall, *tail)
+    assert "nowhere.png" in error_of(capsys, "--avatar-audio", voice, "--portrait", "nowhere.png", *tail)
+    assert "reflex" in error_of(capsys, "--avatar-audio", voice, "--generator", "magic", *tail)
+    assert "portrait" in error_of(capsys, "--avatar-audio", voice, "--avatar", "magic", *tail)
+    assert ".mp4" in error_of(capsys, "--avatar-audio", voice, "--out", tmp_path / "o.gif", "--offline")
+    assert "folder" in error_of(capsys, "--avatar-audio", voice, "--out", tmp_path / "no" / "o.mp4", "--offline")
+    assert "live" in error_of(capsys, "--user-audio", "mic:", "--avatar-audio", voice, *tail)
+    assert not out.exists()
+
+
+def test_a_portrait_without_a_face_ends_a_live_run_with_one_line(tmp_path, capsys, voice):
+    pytest.importorskip("rclpy", reason="needs ROS: a plain Python install has no graph")
+    import cv2
+
+    wall = tmp_path / "wall.png"
+    cv2.imwrite(str(wall), np.full((300, 300, 3), 128, np.uint8))
+    line = error_of(capsys, "--avatar-audio", voice, "--portrait", wall, "--out", tmp_path / "o.mp4")
+    assert "wall.png" in line and "face" in line
+
+
+def test_a_video_without_a_face_gives_a_calm_face_and_a_note(tmp_path, capsys):
+    film = tmp_path / "room.mp4"
+    rng = np.random.default_rng(0)
+    with VideoWriter(str(film)) as writer:
+        for i in range(40):
+            writer.write_frame(i, rng.integers(90, 110, (240, 320, 3)).astype(np.uint8))
+    out = tmp_path / "o.mp4"
+    assert run("--user-video", film, "--out", out, "--offline", *SMALL) == 0
+    assert "no face was seen" in capsys.readouterr().out
+    figures = json.loads(out.with_suffix(".json").read_text())
+    assert figures["user_face_share"] == 0
+    images = images_of(out).astype(int)
+    assert np.abs(np.diff(images, axis=0)).mean() < 3  # calm
