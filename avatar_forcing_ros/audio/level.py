@@ -24,7 +24,7 @@ _PEAK_START_DB = -22.0
 _PEAK_MIN_DB = -45.0
 _PEAK_OVER_FLOOR_DB = 18.0
 _PEAK_RISE = 0.25  # per frame, of the distance
-_PEAK_FALL_DB = 1.0 / FRAME_RATE  # per frame: 1 dB per second of speech
+_PEAK_FALL_DB = 2.0 / FRAME_RATE  # per frame: 2 dB per second of speech
 _ON_DB, _OFF_DB = 9.0, 5.0  # over the floor: where activity begins and ends
 _HANG_FRAMES = 6  # activity outlives the sound by 240 ms, the pauses within words
 
@@ -55,7 +55,7 @@ class SpeechLevel:
         self._floor = _FLOOR_START_DB
         self._peak = _PEAK_START_DB
         self._hang = 0
-        self._quietest = [_FLOOR_START_DB, _FLOOR_START_DB]  # of the window before, of this window
+        self._quietest = [_FLOOR_START_DB, _FLOOR_MAX_DB]  # of the window before, of this window
         self._window = 0  # frames of this window
 
     def push(self, samples: np.ndarray, known: bool = True) -> Level:

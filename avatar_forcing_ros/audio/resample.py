@@ -34,7 +34,7 @@ class Resampler:
 
     def __init__(self, channel: int | None = None) -> None:
         self.channel = channel
-        self._rate = 0
+        self._rate: int | None = None
         self._stream: soxr.ResampleStream | None = None
         self._start()
 
