@@ -74,6 +74,11 @@ class Shapes:
 
     def _set(self, name: str, handles: dict, fixed=(), reach: float = 0.7, weld: bool = False) -> None:
         """Field of one coefficient. handles: landmark -> (x, y, z). Vertices farther than `reach` (D) stay."""
+        if weld:  # what the tie holds together must be told to go the same way
+            for upper, lower in zip(INNER_LIP_UPPER[1:-1], INNER_LIP_LOWER[1:-1]):
+                if upper in handles or lower in handles:
+                    ways = [handles[p] for p in (upper, lower) if p in handles]
+                    handles[upper] = handles[lower] = tuple(np.mean(ways, axis=0))
         moved = np.array(list(handles))
         distance = np.linalg.norm(self._rest[:, None, :2] - self._rest[None, moved, :2], axis=2).min(axis=1)
         bound = distance > reach

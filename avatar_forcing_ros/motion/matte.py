@@ -25,7 +25,14 @@ def person_mask(image: np.ndarray, face_hull: np.ndarray) -> np.ndarray:
     # Islands are furniture, holes are shine: keep what hangs together with the face.
     _, labels = cv2.connectedComponents((mask > 0.05).astype(np.uint8))
     cx, cy = face_hull.mean(axis=0).astype(int)
-    return mask * (labels == labels[cy, cx])
+    mask = mask * (labels == labels[cy, cx])
+    # Half-sure areas would let the completed background show: soft only within a narrow border.
+    band = max(2, side // 100)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1,) * 2)
+    solid = (mask > 0.5).astype(np.uint8)
+    mask[cv2.erode(solid, kernel) > 0] = 1.0
+    mask[cv2.dilate(solid, kernel) == 0] = 0.0
+    return mask
 
 
 def _guided(mask: np.ndarray, guide: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
