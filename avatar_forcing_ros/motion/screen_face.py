@@ -1,0 +1,365 @@
+"""A drawn face for a robot's screen: rig latent -> picture, at any size.
+
+Everything is drawn from curves in *face units*, x right, y up, the face's middle at (0, 0), its height about 2, so
+no size is special. Each point lies on a rounded head; turning the head moves near points farther than far ones, so
+that the flat screen shows a turn and a nod. Coefficients act as rig.py says, with the drawn face's own D.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import InputError
+from . import rig
+from .landmarks import rotation_of
+from .screen_theme import Theme
+
+_SMALLEST, _LARGEST = 32, 8192  # pixels
+_D = 1.15  # the drawn face's eye distance in face units, as it counts for movements of the lips and brows
+_FACE_HEIGHT = 2.45  # face units that the shorter side of the screen shows
+_FRACTION = 4  # bits of a pixel that curves are drawn with
+_FAR = 1 << 20  # beyond any screen, within OpenCV's range
+_BRIGHTEST_GLOW = np.uint8(110)
+_EYE_X, _EYE_Y = 0.43, 0.13
+_BROW_Y = 0.57
+_MOUTH_Y = -0.50
+_ARC = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 33))  # -1 to 1, denser at the ends, where curves bend
+
+
+class ScreenFaceAvatar:
+    """Draws a face. Stateless: the same latent gives the same picture.
+
+    size: pixels, a square's side or (width, height). theme: a name in assets/screen_faces, or a YAML file.
+    Raises InputError for a size or theme that cannot be used.
+    """
+
+    space = rig.SPACE
+
+    def __init__(self, size: int | tuple[int, int] = 512, theme: str | Path = "sunny") -> None:
+        width, height = (size, size) if isinstance(size, (int, np.integer)) else size
+        if not (_SMALLEST <= width <= _LARGEST and _SMALLEST <= height <= _LARGEST):
+            raise InputError(f"screen face of {width} x {height} pixels: give {_SMALLEST} to {_LARGEST} each way")
+        self.size = size
+        self.width, self.height = int(width), int(height)
+        self.theme = Theme.load(theme)
+        self._colours = self.theme.colours()
+        self._unit = min(self.width, self.height) / _FACE_HEIGHT  # pixels per face unit
+        self._oversample = 4 if self._unit < 100 else 3 if self._unit < 260 else 2
+        self._head = self._draw_head()
+        self._blush = _soft_disc(max(int(0.34 * self._unit), 4))
+
+    def render(self, motion: np.ndarray) -> np.ndarray:
+        """The picture, (height, width, 3) uint8 RGB, of one rig latent (32,); values beyond their ranges are limited.
+
+        Raises InputError for another shape or values that are not finite.
+        """
+        motion = np.asarray(motion, dtype=np.float32)
+        if motion.shape != (rig.DIM,) or not np.isfinite(motion).all():
+            raise InputError(f"a rig latent has {rig.DIM} finite values; got the shape {motion.shape}")
+        value = dict(zip(rig.NAMES, rig.clamp(motion).tolist()))
+        self._place(value)
+        canvas = cv2.warpAffine(
+            self._head, self._head_motion(value), (self.width, self.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        self._draw_cheeks(canvas, value)
+        self._draw_nose(canvas)
+        self._draw_mouth(canvas, value)
+        for side, sign in (("Right", -1.0), ("Left", 1.0)):
+            self._draw_eye(canvas, value, side, sign)
+        for side, sign in (("Right", -1.0), ("Left", 1.0)):
+            self._draw_brow(canvas, value, side, sign)
+        return self._glow(canvas) if self.theme.glow > 0 else canvas
+
+    # ---- from face units to pixels -------------------------------------------------------------------------------
+
+    def _place(self, value: dict[str, float]) -> None:
+        self._rotation = rotation_of(np.array([value["headYaw"], value["headPitch"], value["headRoll"]]))
+        self._zoom = self._unit * float(np.exp(value["headScale"]))
+        self._centre = np.array(
+            [self.width / 2 + value["headX"] * _D * self._unit, self.height / 2 - value["headY"] * _D * self._unit]
+        )
+
+    def _project(self, points: np.ndarray, lift: float = 0.0) -> np.ndarray:
+        """Face units (N, 2) on the head's surface, raised by `lift`, to pixels (N, 2)."""
+        x, y = points[:, 0], points[:, 1]
+        depth = 0.75 * np.sqrt(np.maximum(1.0 - (x / 1.5) ** 2 - (y / 1.6) ** 2, 0.0)) + lift
+        turned = np.column_stack([x, y, depth]) @ self._rotation.T
+        near = 1.0 + 0.10 * (turned[:, 2:] - 0.75)
+        return self._centre + turned[:, :2] * near * (self._zoom, -self._zoom)
+
+    def _head_motion(self, value: dict[str, float]) -> np.ndarray:
+        """(2, 3) affine map of the head's picture: it tilts and moves with the face, and a little with its turn."""
+        tilt = cv2.getRotationMatrix2D((self.width / 2, self.height / 2), -np.degrees(value["headRoll"]), np.exp(value["headScale"]))
+        stretch = 1.0 + 0.06 * value["jawOpen"]  # an open jaw makes the head longer, downward
+        pixels = np.array([[1.0, 0.0, 0.0], [0.0, stretch, (1.0 - stretch) * (self.height / 2 - self.theme.head_height * self._unit)]])
+        tilt = tilt @ np.vstack([pixels, [0.0, 0.0, 1.0]])
+        lean = self._rotation[:2, 2] * 0.16 * self._zoom
+        tilt[:, 2] += self._centre - (self.width / 2, self.height / 2) + lean * (1, -1)
+        return tilt
+
+    def _stroke(self, patch: _Patch, points: np.ndarray, width, colour, lift: float = 0.0) -> None:
+        """A line of face units (N, 2) with round ends; width in face units, a number or one per point."""
+        pixels = self._project(points, lift)
+        along = np.gradient(pixels, axis=0)
+        along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
+        radius = np.broadcast_to(np.asarray(width, dtype=float) * self._zoom / 2, len(pixels))
+        aside = np.column_stack([-along[:, 1], along[:, 0]]) * radius[:, None]
+        patch.fill(np.concatenate([pixels + aside, (pixels - aside)[::-1]]), colour)
+        for end in (0, -1):
+            patch.disc(pixels[end], radius[end], colour)
+
+    def _patch(self, canvas: np.ndarray, points: np.ndarray, margin: float = 0.1) -> _Patch | None:
+        """The part of the canvas around points in face units, ready to be drawn on; None where it is off the screen."""
+        pixels = self._project(points)
+        beyond = margin * self._zoom + 2
+        window = _window(pixels.min(axis=0) - beyond, pixels.max(axis=0) + beyond, canvas.shape)
+        return None if window is None else _Patch(canvas, window, self._oversample)
+
+    # ---- parts ---------------------------------------------------------------------------------------------------
+
+    def _draw_head(self) -> np.ndarray:
+        """The head at rest on its background: (height, width, 3) uint8."""
+        theme = self.theme
+        y, x = np.mgrid[0 : self.height, 0 : self.width].astype(np.float32)
+        x = (x - self.width / 2) / self._unit / theme.head_width
+        y = (self.height / 2 - y) / self._unit / theme.head_height
+        power = theme.head_roundness
+        # Distance from the outline in shares of the head; 1 on it.
+        reach = (np.abs(x) ** power + np.abs(y) ** power) ** (1 / power)
+        pixel = 1 / (self._unit * theme.head_width)
+        cover = np.clip((1 - reach) / pixel + 0.5, 0, 1)[..., None]
+        shade = np.clip((reach - 0.25) / 0.75, 0, 1) ** 2.2 + 0.10 * np.clip(-y, 0, 1)
+        shade = np.clip(shade, 0, 1)[..., None]
+        head = np.array(self._colours["head"], np.float32) * (1 - shade) + np.array(self._colours["head_edge"], np.float32) * shade
+        return (head * cover + np.array(self._colours["background"], np.float32) * (1 - cover) + 0.5).astype(np.uint8)
+
+    def _draw_cheeks(self, canvas: np.ndarray, value: dict[str, float]) -> None:
+        if self.theme.cheek_strength <= 0:
+            return
+        for side, sign in (("Right", -1.0), ("Left", 1.0)):
+            lift = 0.5 * value["mouthSmile" + side] + 0.5 * value["eyeSquint" + side]
+            strength = self.theme.cheek_strength * (0.55 + 0.45 * lift)
+            middle = np.array([[sign * 0.64, -0.20 + 0.10 * lift]])
+            corners = self._project(middle + np.array([[-0.24, 0.17], [0.24, 0.17], [-0.24, -0.17]]))
+            size = self._blush.shape[0]
+            place = cv2.getAffineTransform(
+                np.array([[0, 0], [size, 0], [0, size]], np.float32), corners.astype(np.float32)
+            )
+            outline = np.concatenate([corners, corners[1:2] + corners[2:] - corners[:1]])
+            window = _window(outline.min(axis=0), outline.max(axis=0) + 1, canvas.shape)
+            if window is None:
+                continue
+            place[:, 2] -= (window[1].start, window[0].start)
+            below = canvas[window]
+            cover = cv2.warpAffine(self._blush, place, below.shape[1::-1], flags=cv2.INTER_LINEAR) * np.float32(strength)
+            colour = np.empty_like(below)
+            cv2.rectangle(colour, (0, 0), colour.shape[1::-1], self._colours["cheek"], -1)
+            canvas[window] = cv2.blendLinear(colour, below, cover, 1.0 - cover)
+
+    def _draw_nose(self, canvas: np.ndarray) -> None:
+        points = np.column_stack([0.085 * _ARC, -0.135 - 0.045 * (1 - _ARC**2)])
+        patch = self._patch(canvas, points, margin=0.25)
+        if patch is not None:
+            self._stroke(patch, points, 0.012 + 0.030 * (1 - _ARC**2), self._colours["nose"], lift=0.16)
+            patch.put_back()
+
+    def _draw_eye(self, canvas: np.ndarray, value: dict[str, float], side: str, sign: float) -> None:
+        theme, colours = self.theme, self._colours
+        half, tall = theme.eye_width, theme.eye_height
+        upper = tall * (1.0 + value["eyeWide" + side])  # the whole gap, 2 tall, grows by half
+        lower = -tall + 0.50 * tall * value["eyeSquint" + side] + 0.12 * tall * value["mouthSmile" + side]
+        closed = -0.55 * tall
+        blink = value["eyeBlink" + side]
+        upper = upper + (closed - upper) * blink
+        lower = lower + (closed - lower) * blink if lower < closed or blink > 0.5 else lower
+        lower = min(lower, upper)
+        bow = (1.0 - np.abs(_ARC) ** theme.eye_roundness) ** (1 / theme.eye_roundness)
+        frown = 0.45 * tall * value["browDown" + side] * (1.0 - blink)  # the lid's inner end follows a lowered brow
+        inner = np.clip(-sign * _ARC * 0.5 + 0.5, 0, 1)
+        x = sign * _EYE_X + half * _ARC
+        middle = closed * min(blink * 1.2, 1.0) * 0.5
+        top = _EYE_Y + middle + (upper - middle) * bow - frown * inner * bow
+        bottom = _EYE_Y + middle + (lower - middle) * bow
+        top = np.maximum(top, bottom)
+        outline = self._project(np.concatenate([np.column_stack([x, top]), np.column_stack([x, bottom])[::-1]]))
+
+        look = np.array([sign * _EYE_X + 0.5 * half * value["gazeX"], _EYE_Y + 0.25 * half * value["gazeY"]])
+        iris = self._project(look[None], lift=0.02)[0]
+        across = self._project(look[None] + [[theme.iris_size, 0.0]], lift=0.02)[0] - iris
+        radius = theme.iris_size * self._zoom
+        squeeze = min(float(np.linalg.norm(across)) / radius, 1.0)  # a turned eye is narrower
+        shade = self._project(np.column_stack([x, top - 0.10 * tall]))
+
+        patch = self._patch(canvas, np.concatenate([np.column_stack([x, top]), np.column_stack([x, bottom])]))
+        if patch is None:
+            return
+
+        def paint(ball: _Patch) -> None:
+            ball.flood(colours["eye_white"])
+            ball.fill(np.concatenate([self._project(np.column_stack([x, top + 0.3])), shade[::-1]]), colours["eye_shade"])
+            for share, colour, shift in (
+                (1.0, "iris_edge", 0.0), (0.90, "iris", 0.0), (0.66, "iris_light", 0.17), (0.62, "iris", 0.05), (0.50, "pupil", 0.0),
+            ):  # fmt: skip
+                oval = share * radius * np.column_stack([squeeze * np.cos(_RING), np.sin(_RING)])
+                ball.fill(iris + (0, shift * radius) + oval, colours[colour])
+            ball.disc(iris + (-0.34 * radius * squeeze, -0.36 * radius), 0.25 * radius, colours["highlight"])
+            ball.disc(iris + (0.36 * radius * squeeze, 0.38 * radius), 0.12 * radius, colours["highlight"])
+
+        if (top - bottom).max() * self._zoom > 0.3:
+            patch.inside(outline, paint)
+        self._stroke(patch, np.column_stack([x, bottom])[6:-6], 0.014 * bow[6:-6], colours["lid"])
+        self._stroke(patch, np.column_stack([x, top]), theme.lash_width * (0.25 + 0.75 * bow), colours["lash"])
+        crease = top + (0.06 + 0.10 * blink) * tall * bow + 0.05 * tall
+        self._stroke(patch, np.column_stack([x, crease])[7:-7], 0.012, colours["lid"])
+        patch.put_back()
+
+    def _draw_brow(self, canvas: np.ndarray, value: dict[str, float], side: str, sign: float) -> None:
+        down, wide = value["browDown" + side], 0.08 * value["eyeWide" + side]
+        inner = _D * (0.10 * value["browInnerUp"] - 0.10 * down) + wide
+        outer = _D * (0.10 * value["browOuterUp" + side] - 0.04 * down) + wide
+        t = (_ARC + 1) / 2  # 0 inner end, 1 outer end
+        lift = inner * (1 - t) ** 1.2 + outer * t**1.2 + (inner + outer) * 0.35 * t * (1 - t)
+        x = sign * (0.20 + 0.46 * t - 0.04 * down * (1 - t))
+        y = _BROW_Y + 0.11 * np.sin(np.pi * (0.12 + 0.72 * t)) + lift
+        width = self.theme.brow_width * (1.15 - 0.65 * t**1.5)
+        points = np.column_stack([x, y])
+        patch = self._patch(canvas, points)
+        if patch is not None:
+            self._stroke(patch, points, width, self._colours["brow"], lift=0.05)
+            patch.put_back()
+
+    def _draw_mouth(self, canvas: np.ndarray, value: dict[str, float]) -> None:
+        theme, colours = self.theme, self._colours
+        jaw, aside = value["jawOpen"], 0.10 * _D * value["jawX"]
+        round_, pout, press = value["mouthFunnel"], value["mouthPucker"], value["mouthPress"]
+        corner = {}
+        for side, sign in (("Right", -1.0), ("Left", 1.0)):
+            smile, stretch = value["mouthSmile" + side], value["mouthStretch" + side]
+            out = theme.mouth_width + _D * (0.10 * smile + 0.12 * stretch - 0.12 * pout - 0.06 * round_ - 0.03 * jaw)
+            up = _D * (0.10 * smile - 0.08 * value["mouthFrown" + side] - 0.08 * jaw)
+            corner[side] = np.array([sign * max(out, 0.06) + 0.4 * aside, _MOUTH_Y + theme.smile_at_rest * 0.6 + up])
+        left, right = corner["Left"], corner["Right"]
+        share = (_ARC + 1) / 2
+        chord = right + np.outer(share, left - right)
+        bow = 1.0 - _ARC**2
+        frown = (value["mouthFrownRight"] + value["mouthFrownLeft"]) / 2
+        middle = _MOUTH_Y - theme.smile_at_rest * 0.4 + 0.04 * frown  # sunk corners read as such only below the middle
+        top = middle + _D * (0.08 * value["mouthUpperUp"] + 0.06 * round_ + 0.045 * jaw)
+        bottom = middle - _D * (0.08 * value["mouthLowerDown"] + 0.06 * round_ + 0.36 * jaw)
+        squarer = bow ** (1 - 0.35 * min(jaw + round_ + 0.5 * pout, 1.0))
+        mean = (left[1] + right[1]) / 2
+        shift = aside * np.column_stack([bow, 0 * bow])
+        upper = chord + np.column_stack([0 * bow, (top - mean) * bow]) + 0.5 * shift
+        lower = chord + np.column_stack([0 * bow, (bottom - mean) * (squarer if bottom < mean else bow)]) + shift
+        lower[:, 1] = np.minimum(lower[:, 1], upper[:, 1])
+        gap = float((upper[:, 1] - lower[:, 1]).max())
+
+        chin = np.column_stack([0.13 * _ARC + aside, min(bottom, middle) - 0.20 + 0.03 * jaw - 0.02 * bow])
+        patch = self._patch(canvas, np.concatenate([upper, lower, chin]))
+        if patch is None:
+            return
+
+        def paint(cavity: _Patch) -> None:
+            cavity.flood(colours["mouth_inside"])
+            tongue = np.column_stack([aside + 0.20 * np.cos(_RING), bottom - 0.04 + 0.10 * jaw + 0.13 * np.sin(_RING)])
+            cavity.fill(self._project(tongue), colours["tongue"])
+            # Teeth follow the lips, so that a smile shows them along its curve.
+            show = slice(6, -6)
+            edge = (1 - np.abs(_ARC) ** 3)[:, None] * (0.0, 1.0)
+            bite = upper - edge * (0.055 + _D * 0.09 * value["mouthUpperUp"] + 0.04 * jaw)
+            cavity.fill(self._project(np.concatenate([upper[show] + (0, 0.2), bite[show][::-1]])), colours["teeth"])
+            if value["mouthLowerDown"] > 0:
+                bite = lower + edge * _D * 0.09 * value["mouthLowerDown"]
+                cavity.fill(self._project(np.concatenate([bite[show], lower[show][::-1] - (0, 0.2)])), colours["teeth"])
+
+        gap = float((upper[:, 1] - lower[:, 1]).max())
+        if gap * self._zoom > 0.3:
+            patch.inside(self._project(np.concatenate([upper, lower[::-1]])), paint)
+        full = theme.lip_width * (1.0 + 0.45 * pout + 0.25 * round_) * (1.0 - 0.5 * press)
+        taper, forward = 0.35 + 0.65 * bow**0.5, 0.03 + 0.05 * pout
+        offset = np.column_stack([0 * bow, full * bow])
+        self._stroke(patch, lower - 0.30 * offset, full * taper, colours["lip"], forward)
+        self._stroke(patch, upper + 0.20 * offset, 0.8 * full * taper, colours["lip"], forward)
+        parted = min(gap / 0.03, 1.0)  # the line where closed lips meet thins out as they part
+        if parted < 1.0:
+            self._stroke(patch, (upper + lower) / 2, 0.020 * taper * (1.0 - parted), colours["lip_line"], forward)
+        self._stroke(patch, chin, 0.010 + 0.012 * bow, colours["nose"], lift=0.05)
+        patch.put_back()
+
+    def _glow(self, canvas: np.ndarray) -> np.ndarray:
+        small = cv2.resize(canvas, (max(self.width // 8, 4), max(self.height // 8, 4)), interpolation=cv2.INTER_AREA)
+        dark = np.array(self._colours["head"], np.uint8).reshape(1, 1, 3)
+        light = cv2.subtract(small, np.broadcast_to(dark, small.shape).copy())
+        light = cv2.GaussianBlur(np.minimum(light, _BRIGHTEST_GLOW), (0, 0), 0.075 * self._unit / 8 + 0.5)
+        light = cv2.resize(light, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+        return cv2.addWeighted(canvas, 1.0, light, self.theme.glow, 0)
+
+
+_RING = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+
+
+class _Patch:
+    """A part of the canvas, enlarged to draw smooth edges on it; coordinates are pixels of the whole canvas.
+
+    Enlarging repeats pixels and `put_back` averages them, so that what is not drawn on stays exactly as it was.
+    """
+
+    def __init__(self, canvas: np.ndarray, window: tuple[slice, slice], oversample: int) -> None:
+        self._canvas, self._window, self._factor = canvas, window, oversample
+        self._origin = np.array([window[1].start, window[0].start], dtype=float)
+        below = canvas[window]
+        size = (below.shape[1] * oversample, below.shape[0] * oversample)
+        self.image = cv2.resize(below, size, interpolation=cv2.INTER_NEAREST)
+
+    def flood(self, colour) -> None:
+        cv2.rectangle(self.image, (0, 0), self.image.shape[1::-1], colour, -1)
+
+    def fill(self, pixels: np.ndarray, colour) -> None:
+        cv2.fillPoly(self.image, [self._fixed(pixels)], colour, cv2.LINE_8, _FRACTION)
+
+    def disc(self, centre: np.ndarray, radius: float, colour) -> None:
+        (x, y), scale = self._fixed(centre[None])[0], 1 << _FRACTION
+        size = int(round(radius * self._factor * scale))
+        if size > 0:
+            cv2.circle(self.image, (int(x), int(y)), size, colour, -1, cv2.LINE_8, _FRACTION)
+
+    def inside(self, outline: np.ndarray, paint) -> None:
+        """Calls paint(copy of this patch) and keeps of it what lies inside the outline."""
+        at = self._fixed(outline) >> _FRACTION
+        window = _window(at.min(axis=0) - 2, at.max(axis=0) + 3, self.image.shape)
+        if window is None:
+            return
+        inner = object.__new__(_Patch)
+        inner._canvas, inner._window, inner._factor = self.image, window, self._factor
+        inner._origin = self._origin + np.array([window[1].start, window[0].start]) / self._factor
+        below = self.image[window]
+        inner.image = below.copy()
+        paint(inner)
+        mask = np.zeros(below.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [inner._fixed(outline)], 255, cv2.LINE_8, _FRACTION)
+        cv2.copyTo(inner.image, mask, below)
+
+    def put_back(self) -> None:
+        height, width = (s.stop - s.start for s in self._window)
+        self._canvas[self._window] = cv2.resize(self.image, (width, height), interpolation=cv2.INTER_AREA)
+
+    def _fixed(self, pixels: np.ndarray) -> np.ndarray:
+        at = ((pixels - self._origin + 0.5) * self._factor - 0.5) * (1 << _FRACTION)
+        return np.clip(np.round(at), -_FAR, _FAR).astype(np.int32)
+
+
+def _window(low, high, shape) -> tuple[slice, slice] | None:
+    """Rows and columns from `low` to `high` (x, y) that an image of this shape has, or None."""
+    x0, y0 = (max(int(np.floor(v)), 0) for v in low)
+    x1, y1 = min(int(np.ceil(high[0])), shape[1]), min(int(np.ceil(high[1])), shape[0])
+    return (slice(y0, y1), slice(x0, x1)) if x1 > x0 and y1 > y0 else None
+
+
+def _soft_disc(size: int) -> np.ndarray:
+    """(size, size) float32: 1 in the middle, 0 at the border, smooth."""
+    axis = np.linspace(-1, 1, size, dtype=np.float32)
+    reach = np.clip(1 - (axis[None] ** 2 + axis[:, None] ** 2), 0, 1)
+    return reach * reach * (3 - 2 * reach)
