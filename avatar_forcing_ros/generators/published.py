@@ -12,7 +12,7 @@ from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.base import BlockSignals
 from avatar_forcing_ros.generators.network import NetworkStream
 from avatar_forcing_ros.models import Anchor, AvatarForcing, Identity, load_model
-from avatar_forcing_ros.models.runtime import COMPILE_MODES, prepare, resolve_device, resolve_precision
+from avatar_forcing_ros.models.runtime import COMPILE_MODES, prepare, resolve_device, resolve_precision, speed_up
 from avatar_forcing_ros.timeline import SAMPLES_PER_FRAME
 
 SPACE = "lia512"
@@ -61,7 +61,7 @@ class PublishedGenerator:
         device = resolve_device(options.device)
         precision = resolve_precision(options.precision, device)
         self.options = options
-        self.model = prepare(load_model(weights) if model is None else model, device, precision, options.compile)
+        self.model = prepare(load_model(weights) if model is None else model, device, precision)
         if self.model.autoencoder is None or self.model.config.motion_dim != 512:
             raise InputError(f"{weights} holds a network of another motion space than {SPACE}")
         self.dim = self.model.config.motion_dim
@@ -89,7 +89,7 @@ class PublishedGenerator:
         motion = self.model.stream(
             identity, options.steps, options.audio_guidance, options.user_guidance, options.anchor, seed
         )
-        stream = NetworkStream(self.model, motion, seed)
+        stream = NetworkStream(self.model, speed_up(motion, options.compile), seed)
         self.warm_up(stream)
         return stream
 

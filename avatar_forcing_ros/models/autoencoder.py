@@ -41,20 +41,21 @@ def activate(x: Tensor, bias: Tensor) -> Tensor:
     return F.leaky_relu(x + bias, 0.2) * GAIN
 
 
-def blur(x: Tensor, pad: tuple[int, int], gain: float = 1.0) -> Tensor:
-    """Low-pass by [1, 3, 3, 1] in both directions, pad pixels before and after. x: (N, C, H, W)."""
+def blur(x: Tensor, pad: int, gain: float = 1.0, bias: Tensor | None = None) -> Tensor:
+    """Low-pass by [1, 3, 3, 1] in both directions, with `pad` zeros around. x: (N, C, H, W), bias: (C,)."""
     channels = x.shape[1]
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device)
     kernel = (torch.outer(taps, taps) * (gain / 64.0)).expand(channels, 1, 4, 4)
-    return F.conv2d(F.pad(x, (*pad, *pad)), kernel, groups=channels)
+    return F.conv2d(x, kernel, bias, padding=pad, groups=channels)
 
 
 def upsample(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, 2H, 2W): zeros between the pixels, then the low-pass."""
-    n, c, h, w = x.shape
-    spread = x.new_zeros(n, c, h, 2, w, 2)
-    spread[:, :, :, 0, :, 0] = x
-    return blur(spread.view(n, c, 2 * h, 2 * w), (2, 1), gain=4.0)
+    """(N, C, H, W) -> (N, C, 2H, 2W): zeros between the pixels, then the low-pass.
+
+    With these four taps that is bilinear interpolation of the image with a border of zeros.
+    """
+    doubled = F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear", align_corners=False)
+    return doubled[:, :, 2:-2, 2:-2]
 
 
 class Activated(nn.Module):
@@ -68,7 +69,7 @@ class Activated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.halve:
-            return activate(F.conv2d(blur(x, (2, 2)), self.weight, stride=2), self.bias)
+            return activate(F.conv2d(blur(x, 2), self.weight, stride=2), self.bias)
         return activate(F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2), self.bias)
 
 
@@ -82,7 +83,7 @@ class HalvingBlock(nn.Module):
         self.skip = nn.Parameter(torch.randn(outside, inside, 1, 1) / math.sqrt(inside))
 
     def forward(self, x: Tensor) -> Tensor:
-        skip = F.conv2d(blur(x, (1, 1)), self.skip, stride=2)
+        skip = F.conv2d(blur(x, 1), self.skip, stride=2)
         return (self.conv2(self.conv1(x)) + skip) / GAIN
 
 
@@ -108,34 +109,57 @@ class Encoder(nn.Module):
         return code, self.magnitudes(code), tuple(reversed(maps[:-1]))
 
 
+@dataclass(frozen=True)
+class Style:
+    """What the latents of N frames make of one modulated convolution: factors of its channels."""
+
+    before: Tensor  # (N, C)
+    after: Tensor  # (N, C')
+
+    def frame(self, i: int) -> Style:
+        return Style(self.before[i : i + 1], self.after[i : i + 1])
+
+
 class ModulatedConv(nn.Module):
     """Convolution whose input channels are scaled by a style read from the latent (StyleGAN2).
 
-    Scaling the weight per sample equals scaling the input channels before one shared convolution and
-    (demodulation) the output channels after it; so a batch of frames shares one convolution.
+    Scaling the weight for every frame equals scaling the input channels before one convolution of all frames and
+    (demodulation) the output channels behind it. For one large image the weight is the smaller of the two.
     """
 
     def __init__(self, inside: int, outside: int, kernel: int, demodulate: bool = True, double: bool = False):
         super().__init__()
         self.demodulate, self.double = demodulate, double
-        self.weight = nn.Parameter(torch.randn(outside, inside, kernel, kernel) / math.sqrt(inside * kernel**2))
+        # A transposed convolution keeps its weight with the input channels first.
+        shape = (inside, outside) if double else (outside, inside)
+        self.weight = nn.Parameter(torch.randn(*shape, kernel, kernel) / math.sqrt(inside * kernel**2))
         self.style = nn.Linear(LATENT_DIM, inside)
         nn.init.ones_(self.style.bias)
 
-    def forward(self, x: Tensor, latent: Tensor) -> Tensor:
-        """x: (N, C, s, s), latent: (N, 512) -> (N, C', s, s), or twice the size."""
-        style = self.style(latent)  # (N, C)
-        x = x * style[:, :, None, None]
-        if self.double:
-            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)  # 2 s + 1 pixels
-            x = blur(x, (1, 1), gain=4.0)
-        else:
-            x = F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
-        if self.demodulate:
-            energy = self.weight.float().square().sum((2, 3))  # (C', C)
-            scale = torch.rsqrt(F.linear(style.float().square(), energy) + 1e-8).to(x.dtype)  # (N, C')
-            x = x * scale[:, :, None, None]
-        return x
+    def styles(self, latent: Tensor, gain: float = 1.0) -> Style:
+        """latent: (N, 512); gain: factor of the result."""
+        before = self.style(latent)
+        if not self.demodulate:
+            return Style(before, before.new_full((len(latent), 1), gain))
+        energy = self.weight.float().square().sum((2, 3))  # (C', C) or (C, C')
+        after = torch.rsqrt(before.float().square() @ (energy if self.double else energy.T) + 1e-8)
+        return Style(before, (gain * after).to(before.dtype))
+
+    def forward(self, x: Tensor, style: Style, bias: Tensor) -> Tensor:
+        """x: (N, C, s, s), bias: (1, C', 1, 1) -> (N, C', s, s), or twice the size."""
+        before, after = style.before[:, :, None, None], style.after[:, :, None, None]
+        if len(x) == 1 and self.weight.numel() < x.numel():
+            first, second = (before, after) if not self.double else (after, before)
+            weight = self.weight * first * second.transpose(0, 1)
+            return self._convolve(x, weight, bias.flatten())
+        x = self._convolve(x * before, self.weight, None)
+        return torch.addcmul(bias, x, after)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if not self.double:
+            return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        x = F.conv_transpose2d(x, weight, stride=2)  # 2 s + 1 pixels
+        return blur(x, 1, 4.0, bias)
 
 
 class StyledConv(nn.Module):
@@ -144,8 +168,12 @@ class StyledConv(nn.Module):
         self.conv = ModulatedConv(inside, outside, 3, double=double)
         self.bias = nn.Parameter(torch.zeros(1, outside, 1, 1))
 
-    def forward(self, x: Tensor, latent: Tensor) -> Tensor:
-        return activate(self.conv(x, latent), self.bias)
+    def styles(self, latent: Tensor) -> Style:
+        # The gain behind the leaky ReLU may as well go before it, where it costs nothing.
+        return self.conv.styles(latent, GAIN)
+
+    def forward(self, x: Tensor, style: Style) -> Tensor:
+        return F.leaky_relu(self.conv(x, style, self.bias * GAIN), 0.2, inplace=not torch.is_grad_enabled())
 
 
 class FlowHead(nn.Module):
@@ -156,9 +184,9 @@ class FlowHead(nn.Module):
         self.conv = ModulatedConv(channels, 3, 1, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
-    def forward(self, x: Tensor, latent: Tensor, coarser: Tensor | None) -> Tensor:
-        """(N, C, s, s) -> (N, 3, s, s): x and y of the flow, mask."""
-        logits = self.conv(x, latent) + self.bias
+    def forward(self, x: Tensor, style: Style, coarser: Tensor | None) -> Tensor:
+        """(N, C, s, s) -> (N, 3, s, s) float32: x and y of the flow, mask."""
+        logits = self.conv(x, style, self.bias).float()
         return logits if coarser is None else logits + upsample(coarser)
 
 
@@ -169,8 +197,11 @@ class RgbHead(nn.Module):
         self.activation_bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
-    def forward(self, warped: Tensor, coarser: Tensor | None) -> Tensor:
-        rgb = activate(F.conv2d(warped, self.weight), self.activation_bias) + self.bias
+    def forward(self, warped: Tensor, mask: Tensor, coarser: Tensor | None) -> Tensor:
+        """warped: (N, C, s, s), not yet masked; mask: (N, 1, s, s) float32 -> (N, 3, s, s) float32."""
+        # A 1x1 convolution without bias commutes with the mask, and three channels are cheaper to mask than C.
+        rgb = torch.einsum("oc,nchw->nohw", self.weight[:, :, 0, 0], warped).float() * mask
+        rgb = activate(rgb, self.activation_bias) + self.bias
         return rgb if coarser is None else rgb + upsample(coarser)
 
 
@@ -184,28 +215,36 @@ class DecoderStage(nn.Module):
         self.flow = FlowHead(outside)
         self.rgb = RgbHead(outside)
 
+    def styles(self, latent: Tensor) -> tuple[Style, Style, Style]:
+        return self.up.styles(latent), self.conv.styles(latent), self.flow.conv.styles(latent)
+
     def forward(
-        self, x: Tensor, latent: Tensor, feature: Tensor, flow: Tensor | None, rgb: Tensor | None
+        self, x: Tensor, styles: tuple[Style, ...], feature: Tensor, flow: Tensor | None, rgb: Tensor | None, last: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        x = self.conv(self.up(x, latent), latent)
-        flow = self.flow(x, latent, flow)
+        x = self.conv(self.up(x, styles[0]), styles[1])
+        flow = self.flow(x, styles[2], flow)
         mask = torch.sigmoid(flow[:, 2:])
-        warped = warp(feature, torch.tanh(flow[:, :2])) * mask
-        rgb = self.rgb(warped, rgb)
-        return warped + x * (1.0 - mask), flow, rgb
+        warped = warp(feature, torch.tanh(flow[:, :2])).to(x.dtype)
+        rgb = self.rgb(warped, mask, rgb)
+        if not last:
+            x = torch.lerp(x, warped, mask.to(x.dtype))  # warped * mask + x * (1 - mask)
+        return x, flow, rgb
 
 
 def warp(feature: Tensor, flow: Tensor) -> Tensor:
-    """Sample one map (1, C, s, s) at the pixel grid moved by flow (N, 2, s, s), in units of half the image."""
+    """Sample one map (1, C, s, s) at the pixel grid moved by flow (N, 2, s, s), in units of half the image.
+
+    In float32 whatever the precision of the rest: 8 bits of mantissa would move pixels by half of one.
+    """
     count, _, size, _ = flow.shape
-    line = torch.linspace(-1.0, 1.0, size, device=flow.device, dtype=torch.float32)
+    line = torch.linspace(-1.0, 1.0, size, device=flow.device)
     grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)  # (s, s, 2), x first
-    grid = grid + flow.float().permute(0, 2, 3, 1)  # (N, s, s, 2)
+    grid = grid + flow.permute(0, 2, 3, 1)  # (N, s, s, 2)
     # All frames sample the same map: they are laid below each other instead of repeating the map.
     sampled = F.grid_sample(
-        feature, grid.view(1, count * size, size, 2).to(feature.dtype), mode="bilinear", align_corners=False
+        feature.float(), grid.reshape(1, count * size, size, 2), mode="bilinear", align_corners=False
     )  # (1, C, N s, s)
-    return sampled.view(-1, count, size, size).transpose(0, 1)
+    return sampled[0].unflatten(1, (count, size)).transpose(0, 1)
 
 
 class Decoder(nn.Module):
@@ -217,11 +256,22 @@ class Decoder(nn.Module):
         self.stages = nn.ModuleList(DecoderStage(CHANNELS[a], CHANNELS[b]) for a, b in zip(sizes, sizes[1:]))
 
     def forward(self, latent: Tensor, features: tuple[Tensor, ...]) -> Tensor:
-        """latent: (N, 512) = z_S + m; features: the portrait's maps (1, C, s, s), 8 px first -> (N, 3, S, S)."""
-        x = self.first(self.constant.expand(len(latent), -1, -1, -1), latent)
+        """latent: (N, 512) = z_S + m; features: the portrait's maps (1, C, s, s), 8 px first -> (N, 3, S, S) float32."""
+        first = self.first.styles(latent)
+        styles = [stage.styles(latent) for stage in self.stages]
+        if latent.device.type != "cpu":
+            return self._paint(first, styles, features)
+        # A GPU wants many frames at once. A CPU wants one, whose maps stay in its cache.
+        return torch.cat([
+            self._paint(first.frame(i), [tuple(s.frame(i) for s in stage) for stage in styles], features)
+            for i in range(len(latent))
+        ])  # fmt: skip
+
+    def _paint(self, first: Style, styles: list[tuple[Style, ...]], features: tuple[Tensor, ...]) -> Tensor:
+        x = self.first(self.constant.expand(len(first.before), -1, -1, -1), first)
         flow = rgb = None
-        for stage, feature in zip(self.stages, features):
-            x, flow, rgb = stage(x, latent, feature, flow, rgb)
+        for i, (stage, feature) in enumerate(zip(self.stages, features)):
+            x, flow, rgb = stage(x, styles[i], feature, flow, rgb, last=i == len(self.stages) - 1)
         return rgb
 
 
@@ -236,6 +286,8 @@ class AutoEncoder(nn.Module):
     def identity(self, image: Tensor) -> Identity:
         """image: (1, 3, S, S) in [-1, 1]."""
         code, magnitudes, features = self.encoder(image)
+        # The maps are only ever sampled, in float32 and best with the channels of a pixel side by side.
+        features = tuple(x.float().contiguous(memory_format=torch.channels_last) for x in features)
         return Identity(magnitudes @ self.basis.T, code, features)
 
     def motion(self, frames: Tensor) -> Tensor:
@@ -243,5 +295,5 @@ class AutoEncoder(nn.Module):
         return self.encoder(frames)[1] @ self.basis.T
 
     def decode(self, identity: Identity, latents: Tensor) -> Tensor:
-        """latents: (T, 512) -> images (T, 3, S, S), in [-1, 1] but not clamped."""
-        return self.decoder(identity.appearance + latents, identity.features)
+        """latents: (T, 512) -> images (T, 3, S, S) float32, in [-1, 1] but not clamped."""
+        return self.decoder((identity.appearance + latents).to(self.basis.dtype), identity.features)

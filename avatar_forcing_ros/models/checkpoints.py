@@ -92,6 +92,9 @@ def _source(published: str, shape: tuple[int, ...], kind: str) -> Source:
         return Source({published: shape}, _equalised)
     if kind == "modulated":
         return Source({published: (1, *shape)}, lambda weight: _equalised(weight[0]))
+    if kind == "modulated, transposed":
+        turned = (1, shape[1], shape[0], *shape[2:])
+        return Source({published: turned}, lambda weight: _equalised(weight[0]).transpose(0, 1))
     if kind == "basis":
         return Source({published: shape}, _orthonormal)
     if kind == "weight_norm":
@@ -118,6 +121,8 @@ def sources(model: nn.Module) -> dict[str, Source]:
             flow_bias = rest == "bias" and ".to_flows." in theirs
             theirs += "." + ("bias" if flow_bias else STYLED_ENDINGS[rest])
             kind = {"conv.weight": "modulated", "conv.style.weight": "equalised"}.get(rest, "copy")
+            if kind == "modulated" and name.endswith(".up.conv.weight"):
+                kind = "modulated, transposed"
         elif rest:
             theirs += "." + rest
         found[name] = _source(theirs, tuple(parameter.shape), kind)

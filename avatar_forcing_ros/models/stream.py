@@ -144,6 +144,7 @@ class MotionStream:
 
         self.state = StreamState.empty(config, self.device, self.dtype)
         self.start: StreamState | None = None  # the state after `prime`, where reset goes back to
+        self.run_block = self._block  # models/runtime.py may put a compiled form here
         self.reset()
 
     def reset(self) -> None:
@@ -159,9 +160,9 @@ class MotionStream:
         the viewer never waits for a clip, and the first block is as fast as any other."""
         self.start = None
         self.reset()
-        if avatar_audio is None and user_audio is None and user_motion is None:
-            avatar_audio = torch.zeros(1, self.config.clip_frames, self.config.audio_dim)
-        self.step(avatar_audio, user_audio, user_motion)
+        noise = torch.Generator().manual_seed(self.seed + 1)  # not the draw of the first blocks
+        shape = (1, self.config.clip_frames, self.config.motion_dim)
+        self.step(avatar_audio, user_audio, user_motion, torch.randn(shape, generator=noise))
         self.start = self.state.clone()
         self.reset()
 
@@ -176,7 +177,7 @@ class MotionStream:
         """
         given = [x for x in (avatar_audio, user_audio, user_motion, noise) if x is not None]
         wanted = self.config.block_frames if self.has_past else self.config.clip_frames
-        if not given or any(x.shape[1] != wanted for x in given):
+        if any(x.shape[1] != wanted for x in given):
             raise ValueError(f"this step takes {wanted} frames, got {[x.shape[1] for x in given]}")
         audio = torch.zeros(1, wanted, self.config.audio_dim)
         avatar_audio = audio if avatar_audio is None else avatar_audio
@@ -187,7 +188,7 @@ class MotionStream:
             noise = torch.randn(1, wanted, self.config.motion_dim, generator=self.noise)
         signals = tuple(x.to(self.device, self.dtype) for x in (avatar_audio, user_audio, user_motion))
         noise = noise.to(self.device, torch.float64)
-        latents = self._block(signals, noise) if self.has_past else self._clip(signals, noise)
+        latents = self.run_block(signals, noise) if self.has_past else self._clip(signals, noise)
         self.has_past = True
         return latents.float()
 

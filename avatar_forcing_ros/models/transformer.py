@@ -84,8 +84,7 @@ class SelfAttention(nn.Module):
         return x.unflatten(-1, (count, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        width = self.project.in_features
-        keys, values = self.split(F.linear(x, self.qkv.weight[width:], self.qkv.bias[width:]), 2)
+        _, keys, values = self.split(self.qkv(x), 3)
         return keys, values
 
     def forward(
@@ -115,7 +114,8 @@ class CrossAttention(nn.Module):
         return keys, values
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        queries = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        """x: (B, n, W), or (1, n, W) for all of the B branches; keys, values: (B, h, m, d); mask: (n, m)"""
+        queries = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2).expand(len(keys), -1, -1, -1)
         out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
         return self.project(out.transpose(1, 2).flatten(2))
 
@@ -185,7 +185,8 @@ class VelocityTransformer(nn.Module):
         branches, count = cross.keys.shape[1], latents.shape[1]
         reference = reference.reshape(len(reference), 1, -1).expand(len(latents), count, -1)
         x = self.embed(torch.cat([latents, reference], dim=-1).to(dtype)).float()
-        x = x.expand(branches, -1, -1)  # (B, n, W)
+        # (b, n, W): with one latent for all branches these are alike until they first look at their conditions, in
+        # the first cross-attention; from there on x is (B, n, W).
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp, shift_out, scale_out = modulations.unbind(-2)
         keys, values = [], []
         for i, block in enumerate(self.blocks):
@@ -194,10 +195,10 @@ class VelocityTransformer(nn.Module):
                 key, value = block.attention.keys_values(h)
                 memory = Memory(torch.stack([*keys, key]), torch.stack([*values, value]))
                 return None, memory
-            seen = None if past is None else (past.keys[i], past.values[i])
+            seen = None if past is None else (past.keys[i][: len(x)], past.values[i][: len(x)])
             h, (key, value) = block.attention(h, angles, seen, self_mask)
-            keys.append(key)
-            values.append(value)
+            keys.append(key.expand(branches, -1, -1, -1))
+            values.append(value.expand(branches, -1, -1, -1))
             x = x + gate * h
             x = x + block.cross(normalise(x).to(dtype), cross.keys[i], cross.values[i], cross_mask)
             x = x + gate_mlp * block.mlp(modulate(x, shift_mlp, scale_mlp).to(dtype))
