@@ -245,7 +245,7 @@ class ScreenFaceAvatar:
         share = (_ARC + 1) / 2
         chord = right + np.outer(share, left - right)
         bow = 1.0 - _ARC**2
-        frown = (value["mouthFrownRight"] + value["mouthFrownLeft"]) / 2
+        frown = min(value["mouthFrownRight"], value["mouthFrownLeft"])
         middle = _MOUTH_Y - theme.smile_at_rest * 0.4 + 0.04 * frown  # sunk corners read as such only below the middle
         top = middle + _D * (0.08 * value["mouthUpperUp"] + 0.06 * round_ + 0.045 * jaw)
         bottom = middle - _D * (0.08 * value["mouthLowerDown"] + 0.06 * round_ + 0.36 * jaw)
