@@ -15,7 +15,8 @@ import numpy as np
 from ..timeline import FRAME_RATE
 
 SILENCE_DB = -90.0
-_FLOOR_START_DB = -60.0
+_FLOOR_START_DB = -50.0  # before anything was heard: an ordinary room
+_FLOOR_MIN_DB = -60.0  # digital silence between utterances says nothing about the noise under them
 _FLOOR_MAX_DB = -30.0  # speech, however steady, is not taken for noise above this
 _FLOOR_WINDOW = FRAME_RATE  # frames; the quietest of one to two windows is the floor
 _FLOOR_FALL = 0.3  # per frame, of the distance: quiet is believed within some frames
@@ -64,8 +65,7 @@ class SpeechLevel:
         if not known:
             self._hang = max(0, self._hang - 1)
             return Level(db, self._floor, 0.0, self._hang > 0)
-        # Digital silence between utterances says nothing about the noise under them.
-        self._quietest[1] = min(self._quietest[1], max(db, _FLOOR_START_DB))
+        self._quietest[1] = min(self._quietest[1], max(db, _FLOOR_MIN_DB))
         self._window += 1
         if self._window == _FLOOR_WINDOW:
             self._quietest, self._window = [self._quietest[1], _FLOOR_MAX_DB], 0

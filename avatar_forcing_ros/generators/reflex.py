@@ -47,10 +47,10 @@ _SWAY = (
 
 _WINDOW = np.hanning(SAMPLES_PER_FRAME).astype(np.float32)
 _HERTZ = np.fft.rfftfreq(SAMPLES_PER_FRAME, 1 / SAMPLE_RATE)
-_OPEN_BAND = (_HERTZ >= 300) & (_HERTZ < 1100)  # first formant: strong where the mouth is open
-_SPREAD_BAND = (_HERTZ >= 1600) & (_HERTZ < 3200)  # second formant of the front vowels (ee)
+_FIRST_BAND = (_HERTZ >= 250) & (_HERTZ < 1100)  # first formant: higher where the mouth is more open
+_VOWEL_BAND = (_HERTZ >= 250) & (_HERTZ < 3200)  # with the second: high for spread lips (ee), low for round ones (oo)
 _HISS_BAND = _HERTZ >= 4000  # s, sh, f
-_LOW_BAND = (_HERTZ >= 150) & (_HERTZ < 3200)
+_TILT = (_HERTZ / 1000.0) ** 2  # speech falls by 6 to 12 dB per octave; half of it is made up for
 
 
 def _toward(value: float, target: float, rise: float, fall: float) -> float:
@@ -71,6 +71,7 @@ class Lips:
         self._level = SpeechLevel()
         self._jaw = self._spread = self._round = self._hiss = 0.0
         self._mean = 0.0  # loudness of the last second
+        self._first, self._vowel = math.log(0.6), math.log(1.2)  # mean balance of the voice, in log kHz
         self.strength = 0.0
         self.speaking = False
         self.accent = False
@@ -92,7 +93,7 @@ class Lips:
         self._round = _toward(self._round, rounded * loud, 0.45, 0.35)
         self._hiss = _toward(self._hiss, hiss, 0.6, 0.5)
         mouth = rig.neutral()
-        mouth[_I["jawOpen"]] = 0.42 * self._jaw * (1.0 - 0.6 * self._hiss)
+        mouth[_I["jawOpen"]] = 0.38 * self._jaw * (1.0 - 0.6 * self._hiss)
         mouth[_STRETCH] = 0.30 * self._spread + 0.12 * self._hiss
         mouth[_I["mouthPucker"]] = 0.35 * self._round
         mouth[_I["mouthFunnel"]] = 0.30 * self._round * min(1.0, 2.0 * self._jaw) + 0.12 * self._hiss
@@ -100,18 +101,28 @@ class Lips:
         mouth[_I["mouthLowerDown"]] = 0.22 * self._jaw + 0.20 * self._hiss
         return mouth
 
-    @staticmethod
-    def _shape(samples: np.ndarray) -> tuple[float, float, float, float]:
-        """(open, spread, rounded, hiss), each 0..1, a guess from the balance of four bands of the spectrum."""
+    def _shape(self, samples: np.ndarray) -> tuple[float, float, float, float]:
+        """(open, spread, rounded, hiss), each 0..1: a guess from the balance of the spectrum.
+
+        Voices and microphones differ more than vowels do, so the balance counts against its own running mean.
+        """
         power = np.abs(np.fft.rfft(samples * _WINDOW)) ** 2
-        total = float(power.sum()) + 1e-9
-        low = float(power[_LOW_BAND].sum()) + 1e-9
-        hiss = min(1.0, max(0.0, 2.0 * float(power[_HISS_BAND].sum()) / total - 0.5))
-        opened = min(1.0, 1.6 * float(power[_OPEN_BAND].sum()) / low)
-        front = float(power[_SPREAD_BAND].sum()) / low
-        spread = min(1.0, max(0.0, 4.0 * front - 0.25))
-        rounded = min(1.0, max(0.0, 1.0 - 14.0 * front)) * (1.0 - hiss)
-        return opened * (1.0 - hiss), spread, rounded, hiss
+        hiss = min(1.0, max(0.0, 2.0 * float(power[_HISS_BAND].sum()) / (float(power.sum()) + 1e-9) - 0.5))
+        power *= _TILT
+        first, vowel = _centroid(power, _FIRST_BAND), _centroid(power, _VOWEL_BAND)
+        share = 0.03 * (1.0 - hiss)
+        self._first += share * (first - self._first)
+        self._vowel += share * (vowel - self._vowel)
+        opened = min(1.0, max(0.1, 0.55 + 1.5 * (first - self._first)))
+        spread = min(1.0, max(0.0, 1.6 * (vowel - self._vowel) - 0.15))
+        rounded = min(1.0, max(0.0, 1.6 * (self._vowel - vowel) - 0.25))
+        return opened * (1.0 - hiss), spread * (1.0 - hiss), rounded * (1.0 - hiss), hiss
+
+
+def _centroid(power: np.ndarray, band: np.ndarray) -> float:
+    """Natural logarithm of the mean frequency in kHz of a band."""
+    total = float(power[band].sum())
+    return math.log(float(np.dot(power[band], _HERTZ[band])) / total / 1000.0) if total > 1e-12 else math.log(0.7)
 
 
 class ReflexStream:
@@ -194,15 +205,15 @@ class ReflexStream:
         self._seen.append(now)
         self._head += 0.22 * (self._presence * before[:3] - self._head)
         smile = np.maximum(0.0, before[3:5] - 0.08) * self._presence
+        smile = 0.35 * smile + 0.65 * smile.mean()  # a tracker sees more asymmetry than there is
         self._smile += np.where(smile > self._smile, 0.22, 0.10) * (smile - self._smile)
         self._brow = _toward(self._brow, self._presence * max(0.0, before[5] - 0.1), 0.25, 0.15)
         latent[_HEAD] += HEAD_GAIN * np.clip(self._head, -0.6, 0.6)
         smile = SMILE_GAIN * self._smile + 0.05
-        # A smile and a rounded or wide open mouth exclude each other in part.
-        latent[_SMILE] += smile * (1.0 - 0.5 * min(1.0, latent[_I["jawOpen"]] / 0.4 + latent[_I["mouthPucker"]]))
+        latent[_SMILE] += smile * (1.0 - 0.4 * self._beat)  # a speaking mouth smiles less
         latent[_STRETCH] *= 1.0 - 0.6 * np.minimum(1.0, smile)
         latent[_SQUINT] += 0.5 * self._smile
-        latent[_I["browInnerUp"]] += 0.5 * self._brow
+        latent[_I["browInnerUp"]] += 0.4 * self._brow
 
     def _back_channel(self, latent: np.ndarray, user_speaks: bool) -> None:
         """A nod where the user pauses after talk; a slight tilt while they talk."""
