@@ -57,7 +57,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if not (arguments.user_video or arguments.user_audio or arguments.avatar_audio):
         values |= {"user_video": str(SAMPLE_USER_VIDEO), "avatar_audio": str(SAMPLE_AVATAR_AUDIO)}
     session = Session(**values)
-    session.check()
+    session.check(arguments.offline)
     style = {"unit": " frames", "desc": "offline"} if arguments.offline else {"unit": " s", "desc": "live"}
     interval = 0.3 if sys.stderr.isatty() else 10.0
     with tqdm(bar_format="{desc}: {n:.0f}{unit} [{elapsed}]", mininterval=interval, **style) as bar:

@@ -44,9 +44,6 @@ def run_offline(session: Session, progress=lambda frames: None) -> dict:
     progress: called with the number of frames done after every block. Raises InputError on unusable input.
     Latency and skew are null: in lockstep nothing waits.
     """
-    for live in (session.user_video, session.user_audio, session.avatar_audio):
-        if live.startswith(("webcam:", "mic:")):
-            raise InputError(f"{live}: a live source cannot be run offline; give a file or a bag")
     avatar = make_avatar(session.avatar, session.portrait, session.size, session.theme)
     generator = make_generator(session.generator)
     if generator.space != avatar.space:

@@ -40,8 +40,11 @@ class Session:
     def timeline_path(self) -> Path:
         return Path(self.timeline) if self.timeline else Path(self.out).with_suffix(".timeline.png")
 
-    def check(self) -> None:
+    def check(self, offline: bool) -> None:
         """Raises InputError, in one line, on what can be seen before the start."""
+        for source in (self.user_video, self.user_audio, self.avatar_audio):
+            if offline and source.startswith(("webcam:", "mic:")):
+                raise InputError(f"{source}: a live source cannot be run offline; give a file or a bag")
         if self.generator not in GENERATORS:
             raise InputError(f"generator '{self.generator}' is unknown; use one of {', '.join(GENERATORS)}")
         if self.avatar not in AVATARS:

@@ -2,6 +2,7 @@
 
 import array
 import signal
+import time
 
 import numpy as np
 import pytest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import traceback
 from typing import Any
 
 import rclpy
@@ -11,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import ClockChange, JumpThreshold
 from rclpy.duration import Duration
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
@@ -33,6 +35,7 @@ class AvatarNode(LifecycleNode):
         self.fault = ""  # why the last transition failed, for people
         self.stopping = threading.Event()  # set while the node is not active: threads end on it
         self.stopping.set()
+        self._jumps = 0
         self._counts: dict[str, int] = {}
         self._before: dict[str, set] = {}  # what existed before configure, and before activate
         self.declare("autostart", True, "configure and activate by itself; false where a lifecycle manager does it")
@@ -84,12 +87,16 @@ class AvatarNode(LifecycleNode):
         return self.get_clock().now().nanoseconds
 
     def wait_until(self, stamp_ns: int) -> bool:
-        """Sleep until ROS time `stamp_ns`; False when the node is to stop. (Clock.sleep_until keeps a callback per call.)"""
-        clock = self.get_clock()
-        while not self.stopping.is_set():
+        """Sleep until ROS time `stamp_ns`; False when the node is to stop, or time has jumped and the stamp means nothing.
+
+        (Clock.sleep_until keeps a callback for every call.)
+        """
+        clock, jumps, before = self.get_clock(), self._jumps, 0
+        while not self.stopping.is_set() and jumps == self._jumps:
             remaining = stamp_ns - clock.now().nanoseconds
             if remaining <= 0:
-                return True
+                return before - remaining < JUMP_FORWARD_NS  # the clock may be seen to jump before the jump is told
+            before = remaining
             # Simulated time moves in steps of its own; look often. On system time one wait is exact.
             self.stopping.wait(0.002 if clock.ros_time_is_active else min(remaining / NANOSECONDS, 0.5))
         return False
@@ -154,8 +161,11 @@ class AvatarNode(LifecycleNode):
     def _transition(self, work, then, state) -> TransitionCallbackReturn:
         try:
             work()
-        except AvatarForcingError as error:
+        except Exception as error:
             self.fault = str(error)
+            if not isinstance(error, AvatarForcingError):  # a fault of ours or of a library: keep the whole story
+                self.fault = f"{type(error).__name__}: {error}"
+                self.get_logger().error(traceback.format_exc())
             self.get_logger().error(self.fault)
             self._destroy_made_since("configure" if work == self.setup else "activate")
             return TransitionCallbackReturn.FAILURE
@@ -178,6 +188,7 @@ class AvatarNode(LifecycleNode):
     def _on_jump(self, jump) -> None:
         if jump.clock_change in (ClockChange.ROS_TIME_NO_CHANGE, ClockChange.SYSTEM_TIME_NO_CHANGE):
             self.get_logger().info(f"time jumped by {jump.delta.nanoseconds / NANOSECONDS:.2f} s: starting afresh")
+        self._jumps += 1
         self.on_time_jump()
 
 
@@ -195,7 +206,7 @@ def run_node(node_class: type[AvatarNode]) -> int:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except AvatarForcingError as error:
+    except (AvatarForcingError, ParameterException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     finally:

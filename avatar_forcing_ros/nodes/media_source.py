@@ -95,20 +95,27 @@ class MediaSource(AvatarNode):
                 stamp = start + seconds_to_ns(item.time)
             if isinstance(item, VideoFrame):
                 end = max(end, stamp + NANOSECONDS // 25)
-                if not self.wait_until(stamp):
+                if not self._wait(stamp):
                     break
                 self._publish_image(item.image, stamp)
             else:
                 duration = len(item.samples) * NANOSECONDS // item.rate
                 end = max(end, stamp + duration)
                 speed = self.param("speed_of_sound_file")
-                if not self.wait_until(start + round((stamp + duration - start) / speed)):
+                if not self._wait(start + round((stamp + duration - start) / speed)):
                     break
                 # Sound that is sent ahead of time is not stamped: its reader queues it.
                 sent = Time(nanoseconds=stamp if speed == 1.0 else 0).to_msg()
                 self._sound.publish(item.samples, item.rate, sent, self.param("frame_id"))
                 self.count("sound chunks")
         return end
+
+    def _wait(self, stamp: int) -> bool:
+        """Until ROS time `stamp`, through jumps of time; False when the node is to stop."""
+        while self.active:
+            if self.wait_until(stamp):
+                return True
+        return False
 
     def _publish_image(self, image, stamp: int) -> None:
         message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=3 * image.shape[1])

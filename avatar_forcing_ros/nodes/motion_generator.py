@@ -105,10 +105,8 @@ class MotionGenerator(AvatarNode):
                 first = next_block_start(frame_at(self.now_ns()))
                 self.count("restarts")
                 continue
-            if not self.wait_until(min(end, self.now_ns() + NANOSECONDS // 20)):
-                return
-            if self.now_ns() < end:
-                continue  # wait in short steps, so that a time jump is seen
+            if not self.wait_until(end):
+                continue
             missing = self._wait_for_inputs(first, end)
             with self._lock:
                 signals, stamps = self._buffer.block(first, BLOCK_FRAMES)

@@ -128,7 +128,7 @@ class Renderer(AvatarNode):
             image = self._avatar.render(played.latent)
             self._render_ms = 1000 * (time.perf_counter() - began)
             if not self.wait_until(due):
-                return
+                continue
             self._publish_speech(frame, due)
             self._publish_image(image, due)
             self._publish_info(frame, due, played)
