@@ -18,6 +18,7 @@ from .level import SpeechLevel
 START_RMS = 0.06  # of full scale, -24 dB: usual speech before any has been heard
 LEAST_RMS = 0.003  # -50 dB: quieter speech is not raised further
 SETTLE_SECONDS = 2.0  # of speech, over which the level is averaged
+SPEECH_OVER_FLOOR_DB = 12.0
 NOISE_RMS = 0.005  # under speech of RMS 1, -46 dB
 
 
@@ -58,7 +59,7 @@ class SpeechNormaliser:
     def _learn(self, frame: np.ndarray, known: bool) -> None:
         level = self._level.push(frame, known)
         # The hang-over after a word counts as active too; only frames with sound in them tell the level.
-        if known and level.active and level.strength > 0.2:
+        if known and level.active and level.db > level.floor_db + SPEECH_OVER_FLOOR_DB:
             self._spoken_frames = min(self._spoken_frames + 1, SETTLE_SECONDS * FRAME_RATE)
             self._power += (float(np.mean(np.square(frame))) - self._power) / self._spoken_frames
             self._gain = 1.0 / max(LEAST_RMS, math.sqrt(self._power))

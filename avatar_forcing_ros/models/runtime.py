@@ -51,7 +51,7 @@ class PackedLinear(nn.Module):
         self.bias = linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], None)
 
 
 def can_pack() -> bool:
@@ -113,14 +113,14 @@ class BlockGraph:
 
 
 def speed_up(stream: MotionStream, mode: str) -> MotionStream:
-    """mode: "none"; "compile" (torch.compile, needs a C++ compiler on a CPU and takes a minute at the first block);
-    "graph" (CUDA graph, GPU only). Raises InputError for a mode that does not run here."""
+    """mode: "none", "compile" (torch.compile; takes a minute at the first block) or "graph" (the whole block as one
+    CUDA graph). Both are for a GPU, a CPU has its packed layers. Raises InputError for a mode that does not run here."""
     if mode not in COMPILE_MODES:
         raise InputError(f"compile is {mode!r}; use one of {', '.join(COMPILE_MODES)}")
-    if mode == "graph":
-        if stream.device.type != "cuda":
-            raise InputError("compile mode 'graph' needs a GPU; on a CPU use 'none' or 'compile'")
-        stream.run_block = BlockGraph(stream)
-    elif mode == "compile":
+    if mode != "none" and stream.device.type != "cuda":
+        raise InputError(f"compile mode {mode!r} needs a GPU; on a CPU use 'none'")
+    if mode == "compile":
         stream.transformer = torch.compile(stream.transformer, dynamic=False)
+    if mode == "graph":
+        stream.run_block = BlockGraph(stream)
     return stream
