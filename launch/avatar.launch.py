@@ -13,13 +13,13 @@ SHARE = FindPackageShare(PACKAGE)
 
 ARGUMENTS = (
     ("namespace", "avatar", "namespace of all nodes and topics of this avatar; several may share one domain"),
-    ("camera", "user/camera/image_raw", "topic of the user's camera (sensor_msgs/Image)"),
+    ("camera", "camera/image_raw", "topic of the user's camera (sensor_msgs/Image); a relative name is in <namespace>/user"),
     ("camera_compressed", "false", "read <camera>/compressed instead of the raw images"),
     ("camera_reliable", "false", "ask the camera for reliable transport (its writer must offer it)"),
-    ("microphone", "user/audio_stamped", "topic of the user's voice (stamped sound of audio_common_msgs)"),
-    ("microphone_info", "user/audio_info", "topic that describes the user's sound (AudioInfo)"),
-    ("speech", "speech/audio_stamped", "topic of the avatar's own speech, from a TTS or a call"),
-    ("speech_info", "speech/audio_info", "topic that describes the speech (AudioInfo)"),
+    ("microphone", "audio_stamped", "topic of the user's voice (stamped sound of audio_common_msgs)"),
+    ("microphone_info", "audio_info", "topic that describes the user's sound (AudioInfo)"),
+    ("speech", "audio_stamped", "topic of the avatar's own speech; a relative name is in <namespace>/speech"),
+    ("speech_info", "audio_info", "topic that describes the speech (AudioInfo)"),
     ("generator", "reflex", "back end of the motion generator"),
     ("avatar", "portrait", "the face: portrait (an animated photo) or screen_face (a drawn face)"),
     ("portrait", "", "image file of a face; empty: the one in the box"),
