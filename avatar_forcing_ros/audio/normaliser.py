@@ -18,7 +18,9 @@ from .level import SpeechLevel
 START_RMS = 0.06  # of full scale, -24 dB: usual speech before any has been heard
 LEAST_RMS = 0.003  # -50 dB: quieter speech is not raised further
 SETTLE_SECONDS = 2.0  # of speech, over which the level is averaged
-SPEECH_OVER_FLOOR_DB = 12.0
+SPEECH_OVER_FLOOR_DB = 9.0
+START_WEIGHT_FRAMES = 6  # how many frames of speech the start value counts for
+POWER_OVER_MEAN_DB = 2.0  # speech: its power in dB lies so far over the mean of its frames' dB
 NOISE_RMS = 0.005  # under speech of RMS 1, -46 dB
 
 
@@ -34,9 +36,9 @@ class SpeechNormaliser:
 
     def reset(self) -> None:
         self._level = SpeechLevel()
-        self._power = START_RMS**2
+        self._mean_db = 20.0 * math.log10(START_RMS) - POWER_OVER_MEAN_DB
         self._gain = 1.0 / START_RMS
-        self._spoken_frames = FRAME_RATE // 2  # what the start value weighs, in frames of speech
+        self._spoken_frames = START_WEIGHT_FRAMES
         self._noise = np.random.default_rng(self._seed)
 
     def push(self, samples: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
@@ -61,5 +63,5 @@ class SpeechNormaliser:
         # The hang-over after a word counts as active too; only frames with sound in them tell the level.
         if known and level.active and level.db > level.floor_db + SPEECH_OVER_FLOOR_DB:
             self._spoken_frames = min(self._spoken_frames + 1, SETTLE_SECONDS * FRAME_RATE)
-            self._power += (float(np.mean(np.square(frame))) - self._power) / self._spoken_frames
-            self._gain = 1.0 / max(LEAST_RMS, math.sqrt(self._power))
+            self._mean_db += (level.db - self._mean_db) / self._spoken_frames
+            self._gain = 1.0 / max(LEAST_RMS, 10.0 ** ((self._mean_db + POWER_OVER_MEAN_DB) / 20.0))
