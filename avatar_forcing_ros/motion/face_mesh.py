@@ -60,6 +60,39 @@ def edges(tris: np.ndarray) -> np.ndarray:
     return np.unique(np.sort(pairs, axis=1), axis=0)
 
 
+def with_band(tris: np.ndarray, points: np.ndarray, line: list[int], width: float):
+    """Splits the triangles on the line's side so that a narrow band along it has vertices of its own.
+
+    tris: (T, 3). points: (V, 3). line: vertices. width: of the band, in the points' unit.
+    Returns (triangles, points with those of the band appended, for each appended one the line's vertex it belongs to).
+    """
+    on_line, added, owners, index = set(line), [], [], {}
+
+    def between(a: int, b: int) -> int:
+        if (a, b) not in index:
+            way = points[b] - points[a]
+            index[a, b] = len(points) + len(added)
+            added.append(points[a] + way * min(width / max(np.linalg.norm(way[:2]), 1e-9), 0.45))
+            owners.append(a)
+        return index[a, b]
+
+    split = []
+    for triangle in tris.tolist():
+        k = sum(v in on_line for v in triangle)
+        while k in (1, 2) and not (triangle[0] in on_line and (triangle[1] in on_line) == (k == 2)):
+            triangle = triangle[1:] + triangle[:1]
+        a, b, c = triangle
+        if k == 1:
+            ab, ac = between(a, b), between(a, c)
+            split += [(a, ab, ac), (ab, b, c), (ab, c, ac)]
+        elif k == 2:
+            ac, bc = between(a, c), between(b, c)
+            split += [(a, b, bc), (a, bc, ac), (ac, bc, c)]
+        else:
+            split.append((a, b, c))
+    return np.array(split, dtype=np.int32), np.concatenate([points, np.reshape(added, (-1, 3))]), owners
+
+
 def find_face(image: np.ndarray) -> np.ndarray:
     """The largest face's 478 points (478, 3) in pixels of `image` (H, W, 3) uint8 RGB; z grows away from the viewer.
 

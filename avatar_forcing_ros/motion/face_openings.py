@@ -80,12 +80,12 @@ class Eye:
             opening[my : my + mask.shape[0], mx : mx + mask.shape[1]] = mask
         ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
         centre = iris[0] - self.origin
-        radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
-        self.radius = radius
         distance = np.hypot(xs - centre[0], ys - centre[1])
-        disc = np.clip((1.30 * radius - distance) / (0.18 * radius) , 0, 1)
         inside = cv2.erode((opening > 0.5).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
-        white_known = inside * (distance > 1.22 * radius)
+        beside = inside * (np.abs(ys - centre[1]) < 0.7 * np.abs(xs - centre[0]))
+        radius = _iris_radius(photo, beside, distance, float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean()))
+        disc = np.clip((1.28 * radius - distance) / (0.16 * radius), 0, 1)
+        white_known = inside * (distance > 1.2 * radius)
         if white_known.sum() < 12:  # a narrow eye shows no white: take a plain one, as bright as the skin allows
             white = np.full_like(photo, min(205.0, 1.15 * float(photo.mean())))
         else:
@@ -94,12 +94,15 @@ class Eye:
         white = white * white_known[..., None] + smooth * (1 - white_known[..., None])
         # Under the upper lid the ball lies in its shadow: what a widened eye uncovers is darker.
         above = np.clip((np.interp(xs[0], upper[:, 0] - x0, upper[:, 1] - y0)[None] - ys) / (0.12 * self.width), 0, 1)
-        white *= 1.0 - 0.35 * above[..., None]
+        white *= 1.0 - 0.2 * above[..., None]
         whole = self._whole_iris(photo, inside, distance, radius)
-        seen = opening[..., None]
-        iris_colour = photo * seen + whole * (1 - seen)
+        clean = cv2.GaussianBlur(cv2.erode(inside, np.ones((3, 3), np.uint8)), (0, 0), 0.8)[..., None]
+        iris_colour = photo * clean + whole * (1 - clean)
+        self._white = white.astype(np.float32)
         self._iris = ((iris_colour - white) * disc[..., None]).astype(np.float32)
-        self._fixed = (white + (photo - white) * (1 - disc[..., None]) * seen).astype(np.float32)
+        self._disc = disc[..., None].astype(np.float32)
+        # What is left, lashes and shadow at the lids' edge, belongs to lids that have not moved.
+        self._edge = ((photo - self._white - self._iris) * opening[..., None]).astype(np.float32)
 
     @staticmethod
     def _whole_iris(photo, inside, distance, radius) -> np.ndarray:
@@ -115,8 +118,11 @@ class Eye:
         colours = np.array(colours)
         return np.stack([np.interp(distance, rings, colours[:, c]) for c in range(3)], axis=-1).astype(np.float32)
 
-    def draw(self, frame, upper, lower, linear: np.ndarray, shift: np.ndarray, gaze: np.ndarray) -> None:
-        """Into `frame`, between the lid curves. linear (2, 2) and shift (2,): photo -> frame. gaze (2,): pixels on the photo."""
+    def draw(self, frame, upper, lower, linear, shift, gaze: np.ndarray, lids_moved: float) -> None:
+        """Into `frame`, between the lid curves.
+
+        linear (2, 2), shift (2,): photo -> frame. gaze (2,): pixels on the photo. lids_moved: 0 as on the photo, 1 far.
+        """
         found = opening_mask(upper, lower, frame.shape)
         if found is None:
             return
@@ -126,10 +132,27 @@ class Eye:
             iris = cv2.warpAffine(self._iris, move, self._iris.shape[1::-1], flags=cv2.INTER_LINEAR)
         else:
             iris = self._iris
-        ball = self._fixed + iris
+        looking = min(1.0, float(np.hypot(*gaze)) / (0.08 * self.width))
+        ball = self._white + iris + self._edge * ((1.0 - lids_moved) * (1.0 - looking * self._disc))
         place = np.column_stack([linear, linear @ self.origin + shift - (x0, y0)])
         layer = cv2.warpAffine(ball, place, mask.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         blend(frame, x0, y0, mask, layer)
+
+
+def _iris_radius(photo: np.ndarray, beside: np.ndarray, distance: np.ndarray, found: float) -> float:
+    """Where iris turns to white on both sides of it, near the radius that the mesh found: the steepest rise of brightness."""
+    rings = np.linspace(0.7, 1.6, 19) * found
+    spread = max(0.08 * found, 0.7)
+    grey = photo.mean(axis=2)
+    brightness = []
+    for ring in rings:
+        weight = beside * np.exp(-(((distance - ring) / spread) ** 2))
+        brightness.append((grey * weight).sum() / weight.sum() if weight.sum() > 1.0 else np.nan)
+    rise = np.diff(brightness)
+    if not np.isfinite(rise).any() or np.nanmax(rise) < 2.0:
+        return found
+    best = int(np.nanargmax(rise))
+    return float((rings[best] + rings[best + 1]) / 2)
 
 
 # Widths of the teeth from the middle outward, as seen from the front, and their heights; in D (D is about 90 mm).

@@ -41,11 +41,12 @@ class Shapes:
     """Displacement fields of the coefficients on one mesh.
 
     rest: (V, 3) vertices in D, in the face's axes, origin between the eyes; the first 468 are the landmarks.
-    edges: (E, 2). basis: (32, V, 3) float32, in D per unit of each coefficient.
+    edges: (E, 2). lashes: vertex of the band above an upper lid -> the landmark of the lid below it. basis: (32, V, 3) float32, in D per unit of each coefficient.
     """
 
-    def __init__(self, rest: np.ndarray, edges: np.ndarray):
+    def __init__(self, rest: np.ndarray, edges: np.ndarray, lashes: dict[int, int]):
         self._rest = rest
+        self._lashes = lashes
         self._stiffness = {weld: self._bending(edges, weld) for weld in (False, True)}
         self.basis = np.zeros((rig.DIM, len(rest), 3), dtype=np.float32)
         self._mouth()
@@ -186,6 +187,8 @@ class Shapes:
         still = dict.fromkeys(corners, (0, 0, 0))
         blink = still | {p: tuple(0.86 * g * (0, 1, 0)) for p, g in zip(upper, gap)}
         blink |= {p: tuple(-0.14 * g * (0, 1, 0)) for p, g in zip(lower, gap)}
+        # Lashes go down with the lid as they are; what stretches is the smooth skin above them.
+        blink |= {band: tuple(0.97 * np.array(blink[lid])) for band, lid in self._lashes.items() if lid in blink}
         self._set("eyeBlink" + side, blink, fixed=brow, reach=0.28)
         wide = still | {p: tuple(-0.5 * g * (0, 1, 0)) for p, g in zip(upper, gap)}
         self._set("eyeWide" + side, wide, fixed=brow + lower, reach=0.25)

@@ -30,6 +30,8 @@ _MAP_STEP = 2  # the warp is computed at every second pixel, then interpolated
 _SLIVER = 0.5  # pixels; triangles flatter than this are left to their neighbours: their maps reach too far
 _DEPTH = 1.2  # the mesh's depth is flatter than a head: ears lie 0.8 D behind the eyes' corners, the nose 0.5 D before
 _DEEP, _FLATTEN = 0.15, 0.8  # D behind the eyes; beyond it depth counts less, so that a turned cheek does not fold
+_LASHES = 0.035  # D; height of the band above the upper lid that holds the lashes
+_LID_EDGE = 0.04  # D; lids that moved this far have left behind the shadow they cast on the photo's eyes
 _MIN_SIDE = 64
 
 
@@ -86,18 +88,20 @@ class PortraitAvatar:
         face[:, 2] = self._between_eyes[2] + (face[:, 2] - self._between_eyes[2]) * _DEPTH
         deep = face[:, 2] - self._between_eyes[2] - _DEEP * self._unit
         face[:, 2] -= np.maximum(deep, 0.0) * (1 - _FLATTEN)
-        surface = face_mesh.triangles()
+        upper_lids = UPPER_LID["Right"][1:-1] + UPPER_LID["Left"][1:-1]
+        surface, face, owners = face_mesh.with_band(face_mesh.triangles(), face, upper_lids, _LASHES * self._unit)
+        lashes = dict(zip(range(face_mesh.MESH_POINTS, len(face)), owners))
         holes = [_strip(INNER_LIP_UPPER, INNER_LIP_LOWER)] + [_strip(UPPER_LID[s], LOWER_LID[s]) for s in ("Right", "Left")]
         around = _grid_around(face[FACE_OVAL, :2], self.size, _GRID_STEP * self._unit)
         depth = self._depth_around(face, around)
         self._rest = np.concatenate([face, np.column_stack([around, depth])])
-        outer = _triangles_around(self._rest[:, :2], face_mesh.MESH_POINTS)
+        outer = _triangles_around(self._rest[:, :2], len(face))
         self._triangles = np.concatenate([surface, *holes, outer])
         self._follow = np.ones(len(self._rest))
         chin = self._to_face(face[face_mesh.CHIN])[1]
-        below = (self._to_face(self._rest[face_mesh.MESH_POINTS :])[:, 1] - chin) / _NECK
-        self._follow[face_mesh.MESH_POINTS :] = 1 - _smoothstep(below)
-        shapes = Shapes(self._to_face(self._rest), face_mesh.edges(np.concatenate([surface, outer])))
+        below = (self._to_face(self._rest[len(face) :])[:, 1] - chin) / _NECK
+        self._follow[len(face) :] = 1 - _smoothstep(below)
+        shapes = Shapes(self._to_face(self._rest), face_mesh.edges(np.concatenate([surface, outer])), lashes)
         basis = shapes.basis.reshape(-1, 3) @ (self._axes * self._unit)  # to pixels along image axes
         self._basis = basis.astype(np.float32).reshape(rig.DIM, -1)
         self._source = self._rest[self._triangles, :2] + self.size // 4  # on the padded photo
@@ -114,10 +118,7 @@ class PortraitAvatar:
     def _cut_out(self, points: np.ndarray) -> None:
         photo = self.photo.astype(np.float32)
         mask = person_mask(self.photo, points[FACE_OVAL, :2])
-        reach = max(3, int(0.07 * self._unit) | 1)
-        ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-        hole = cv2.GaussianBlur(cv2.dilate((mask > 0.02).astype(np.float32), ellipse), (0, 0), reach / 5)
-        self._background = np.clip(completed(photo, np.clip(hole, 0, 1)) + 0.5, 0, 255).astype(np.uint8)
+        self._background = np.clip(completed(photo, (mask > 0).astype(np.float32)) + 0.5, 0, 255).astype(np.uint8)
         # The person's own colour in mixed pixels, so that person over background gives the photo back.
         behind = self._background.astype(np.float32)
         cover = np.maximum(mask, 0.08)[..., None]
@@ -146,7 +147,7 @@ class PortraitAvatar:
         self._jaw_teeth = at + self._axes[1] * 0.018 * self._unit + (0, 0, 0.08 * self._unit)
         cheeks = np.concatenate([_patch(self.photo, points[p, :2], 0.08 * self._unit) for p in (50, 280, 4, 151)])
         skin = np.percentile(cheeks, 85, axis=0) / 255.0
-        bright = float(np.clip(skin.max() * 1.08, 0.30, 1.0))
+        bright = float(np.clip(skin.max() * 1.2, 0.35, 1.0))
         cast = skin / skin.max() / np.array([1.0, 0.80, 0.70])  # against the colour of usual skin
         self._mouth = Mouth(self._unit, bright * np.clip(1 + 0.4 * (cast / cast.mean() - 1), 0.7, 1.2))
 
@@ -221,7 +222,9 @@ class PortraitAvatar:
             moved = posed[corners].mean(axis=0)[:2] - linear @ self._rest[corners].mean(axis=0)[:2]
             look = np.array([0.25 * motion[rig.INDEX["gazeX"]], -0.125 * motion[rig.INDEX["gazeY"]]]) * eye.width
             upper, lower = self._lid_curve @ posed[UPPER_LID[side], :2], self._lid_curve @ posed[LOWER_LID[side], :2]
-            eye.draw(frame, upper, lower, linear, moved, look @ self._axes[:2, :2])
+            lids = [UPPER_LID[side][4], LOWER_LID[side][4]]
+            lids_moved = np.linalg.norm(vertices[lids] - self._rest[lids], axis=1).max() / (_LID_EDGE * self._unit)
+            eye.draw(frame, upper, lower, linear, moved, look @ self._axes[:2, :2], float(_smoothstep(lids_moved)))
         opened = float(((vertices[14] - vertices[13]) - (self._rest[14] - self._rest[13])) @ self._axes[1]) / self._unit
         openness = 1.0 if not self._mouth_open_at_rest else float(_smoothstep(opened / 0.12))
 
