@@ -31,12 +31,12 @@ _MOUTH_EFFECTS = {  # coefficient: (spread expected of it, its effects)
     "mouthSmileRight": (1.0, dict(cornerOutRight=0.10, cornerUpRight=0.10, upperLip=0.015, lowerLip=0.015, chinUp=0.01, red=-0.01)),
     "mouthFrownLeft": (0.5, dict(cornerUpLeft=-0.08)),
     "mouthFrownRight": (0.5, dict(cornerUpRight=-0.08)),
-    "mouthStretchLeft": (0.6, dict(cornerOutLeft=0.12)),
-    "mouthStretchRight": (0.6, dict(cornerOutRight=0.12)),
+    "mouthStretchLeft": (0.6, dict(cornerOutLeft=0.12, cornerUpLeft=0.015)),
+    "mouthStretchRight": (0.6, dict(cornerOutRight=0.12, cornerUpRight=0.015)),
     "mouthPucker": (0.7, dict(cornerOutLeft=-0.12, cornerOutRight=-0.12)),
-    "mouthFunnel": (0.6, dict(cornerOutLeft=-0.06, cornerOutRight=-0.06, upperLip=0.06, lowerLip=-0.06, chinUp=-0.04)),
+    "mouthFunnel": (1.0, dict(cornerOutLeft=-0.06, cornerOutRight=-0.06, upperLip=0.06, lowerLip=-0.06, chinUp=-0.04)),
     "mouthPress": (0.5, dict(red=-0.08)),
-    "mouthUpperUp": (0.8, dict(upperLip=0.08)),
+    "mouthUpperUp": (0.6, dict(upperLip=0.08)),
     "mouthLowerDown": (0.5, dict(lowerLip=-0.08)),
 }  # fmt: skip
 _MOUTH_NAMES = tuple(_MOUTH_EFFECTS)
@@ -56,10 +56,10 @@ for _names, _value in (
     ("eyeBlinkLeft eyeBlinkRight", 0.15),
     ("eyeWideLeft eyeWideRight eyeSquintLeft eyeSquintRight", 0.20),
     ("browInnerUp browDownLeft browDownRight browOuterUpLeft browOuterUpRight", 0.12),
-    ("mouthPress mouthFunnel mouthUpperUp mouthLowerDown", 0.15),
+    ("mouthStretchLeft mouthStretchRight mouthPress mouthFunnel mouthUpperUp mouthLowerDown", 0.15),
     ("jawX", 0.25),
     ("mouthSmileLeft mouthSmileRight mouthPucker", 0.10),
-    ("mouthFrownLeft mouthFrownRight mouthStretchLeft mouthStretchRight", 0.20),
+    ("mouthFrownLeft mouthFrownRight", 0.20),
 ):
     for _name in _names.split():
         _DEAD_ZONE[rig.INDEX[_name]] = _value
@@ -70,8 +70,8 @@ _SEEN_OF_BROW = 0.68
 _SEEN_OF_SQUINT = 0.60
 _SEEN_OF_GAZE = (0.80, 0.60)  # across, up and down
 _CLOSED_GAP = 0.012  # D; inner lips nearer than this touch
-_LID_GAP_CLOSED = 0.022  # D; what the mesh still shows between closed lids
-_LOWER_LID_IN_BLINK = 0.018  # D; the mesh lifts the lower lid when the upper one closes ...
+_LID_GAP_CLOSED = 0.026  # D; what the mesh still shows between closed lids
+_LOWER_LID_IN_BLINK = 0.45  # of the closing; the mesh lifts the lower lid when the upper one closes ...
 _BROW_IN_BLINK = 0.018  # D; ... and the brows
 _IRIS_IN_WIDE_EYE = 0.4  # of gazeY; the mesh sets the iris lower in an eye opened wide
 
@@ -114,12 +114,16 @@ def _eyes(latent: np.ndarray, now: np.ndarray, rest: np.ndarray, scale: float) -
     for side in ("Left", "Right"):
         rest_gap = rest[AT["lidGap" + side]]
         shrink = rest_gap - now[AT["lidGap" + side]]
-        lower_rise = max(delta[AT["lowerLid" + side]], 0.0)
-        # Two unknowns, two equations: a blink closes from above, a squint from below (rig.py: 0.04 D).
-        blink = (shrink - lower_rise) / (rest_gap - _LID_GAP_CLOSED - _LOWER_LID_IN_BLINK)
-        blink = min(max(blink, 0.0), 1.0)
+        rise = max(delta[AT["lowerLid" + side]], 0.0)
+        # Two unknowns, two equations: a blink closes the gap and takes the lower lid along, a squint lifts the lower
+        # lid (rig.py: 0.04 D) and closes the gap by as much.
+        whole, lift = rest_gap - _LID_GAP_CLOSED, 0.04 * _SEEN_OF_SQUINT
+        closing = max(shrink, 0.0)
+        squint = max(rise - _LOWER_LID_IN_BLINK * closing, 0.0) / (lift * (1.0 - _LOWER_LID_IN_BLINK))
+        squint = min(squint, closing / lift)
+        blink = min(max((shrink - lift * squint) / whole, 0.0), 1.0)
         latent[rig.INDEX["eyeBlink" + side]] = blink
-        latent[rig.INDEX["eyeSquint" + side]] = max(lower_rise - _LOWER_LID_IN_BLINK * blink, 0.0) / (0.04 * _SEEN_OF_SQUINT)
+        latent[rig.INDEX["eyeSquint" + side]] = squint
         latent[rig.INDEX["eyeWide" + side]] = max(-shrink, 0.0) / (0.5 * rest_gap)
         inner, middle, outer = (
             (delta[AT[n + side]] - _BROW_IN_BLINK * blink) / _SEEN_OF_BROW for n in ("browInner", "browMiddle", "browOuter")
@@ -150,7 +154,9 @@ def _explain_mouth(change: np.ndarray) -> np.ndarray:
     Coordinate descent; each step solves one coefficient exactly, so it converges in a few sweeps.
     """
     target = _WEIGHTED @ change
-    low, high = rig.LOW[_MOUTH_INDEX], rig.HIGH[_MOUTH_INDEX]
+    low, high = rig.LOW[_MOUTH_INDEX], rig.HIGH[_MOUTH_INDEX].copy()
+    inward = -(change[_ROW["cornerOutRight"]] + change[_ROW["cornerOutLeft"]]) / 2
+    high[_MOUTH_NAMES.index("mouthFunnel")] = min(max(inward / 0.05, 0.0), 1.0)  # lips are round only where they are narrow
     solution = np.zeros(len(target))
     for _ in range(12):
         for i in range(len(target)):

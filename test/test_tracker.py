@@ -1,0 +1,377 @@
+"""The tracker: still faces are still, people leave and return, nothing jumps, bad input is named.
+
+Frames are made from the portrait that comes with the package; the real clips are used too where they exist.
+"""
+
+import numpy as np
+import pytest
+
+from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.motion import landmarks, rig
+from avatar_forcing_ros.motion.expression import NeutralLearner, expression_of
+from avatar_forcing_ros.motion.landmarks import AT, MEASURES, TYPICAL
+from avatar_forcing_ros.motion.portrait import PortraitAvatar
+from avatar_forcing_ros.motion.tracker import FaceTracker
+
+RATE = 25.0
+SMILE = ["cornerOutRight", "cornerOutLeft", "cornerUpRight", "cornerUpLeft"]
+
+
+# ---- measures and the neutral face, without a camera ------------------------------------------------------------
+
+
+def test_pose_of_a_turned_head_is_found():
+    rng = np.random.default_rng(0)
+    shape = rng.normal(0, 0.4, (landmarks.COUNT, 3))
+    shape[landmarks.RIGID_POINTS] = landmarks.RIGID_SHAPE
+    for angles in rng.uniform(-0.7, 0.7, (20, 3)):
+        points = 83.0 * shape @ landmarks.rotation_of(angles).T + (320.0, -240.0, 10.0)
+        pose = landmarks.fit_pose(points)
+        np.testing.assert_allclose(pose.angles, angles, atol=1e-6)
+        assert pose.scale == pytest.approx(83.0) and pose.residual < 1e-6
+        np.testing.assert_allclose(pose.to_head(points), shape, atol=1e-6)
+
+
+def test_signs_of_the_head_pose():
+    nose = np.array([0.0, 0.0, 1.0])
+    assert (landmarks.rotation_of(np.array([0.3, 0, 0])) @ nose)[0] > 0.2  # yaw: nose to image right
+    assert (landmarks.rotation_of(np.array([0, 0.3, 0])) @ nose)[1] > 0.2  # pitch: nose up
+    assert (landmarks.rotation_of(np.array([0, 0, 0.3])) @ np.array([0, 1.0, 0]))[0] > 0.2  # roll: top to image right
+
+
+def face(**changes) -> np.ndarray:
+    """Measures of a typical face with changes in D."""
+    measures = TYPICAL.copy()
+    for name, change in changes.items():
+        measures[AT[name]] += change
+    return measures
+
+
+def test_a_face_at_rest_is_neutral_exactly():
+    noisy = TYPICAL + np.random.default_rng(1).normal(0, 0.0015, len(TYPICAL))
+    assert not expression_of(noisy, TYPICAL).any()
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        (dict(upperLip=0.06, lowerLip=-0.39, chinUp=-0.22, cornerUpRight=-0.12, cornerUpLeft=-0.12), dict(jawOpen=1.0)),
+        (dict.fromkeys(SMILE, 0.10), dict(mouthSmileLeft=1.0, mouthSmileRight=1.0)),
+        (dict(cornerOutLeft=0.05, cornerUpLeft=0.05), dict(mouthSmileLeft=0.5)),
+        (dict(cornerOutRight=-0.12, cornerOutLeft=-0.12), dict(mouthPucker=1.0)),
+        (dict(cornerUpRight=-0.08, cornerUpLeft=-0.08), dict(mouthFrownLeft=1.0, mouthFrownRight=1.0)),
+        (dict(lidGapLeft=-0.073, lowerLidLeft=0.018), dict(eyeBlinkLeft=1.0)),
+        (dict(lidGapRight=0.0475), dict(eyeWideRight=1.0)),
+        (dict(gazeRight=0.2, gazeUp=-0.075), dict(gazeX=1.0, gazeY=-1.0)),
+    ],
+)
+def test_measures_mean_what_the_rig_says(changes, expected):
+    latent = expression_of(face(**changes), TYPICAL)
+    for name, value in expected.items():
+        assert latent[rig.INDEX[name]] == pytest.approx(value, abs=0.2), name
+    others = [n for n in rig.NAMES if n not in expected]
+    assert np.abs(latent[[rig.INDEX[n] for n in others]]).max() < 0.3
+
+
+def test_the_jaw_answers_for_the_gap():
+    """Whatever the lips do besides, the drawn gap is the measured one."""
+    for gap in (0.05, 0.15, 0.30):
+        for lift in (0.0, 0.05):
+            latent = expression_of(face(upperLip=lift, lowerLip=lift - gap), TYPICAL)
+            drawn = latent @ rig.pose(jawOpen=0.45, mouthUpperUp=0.08, mouthLowerDown=0.08, mouthFunnel=0.12)
+            assert drawn == pytest.approx(gap, abs=0.02)
+
+
+def person(seed: int = 4) -> np.ndarray:
+    """The measures of a face at rest that is not typical."""
+    spread = np.array([m.limit for m in MEASURES.values()]) * 0.4
+    spread[[AT["upperLip"], AT["lowerLip"]]] = 0.0
+    return TYPICAL + np.random.default_rng(seed).uniform(-1, 1, len(TYPICAL)) * spread
+
+
+def learned(frames, seconds=2.0, rate=RATE) -> NeutralLearner:
+    learner = NeutralLearner(seconds)
+    for measures in frames:
+        learner.observe(measures, np.zeros(3), np.zeros(2), 80.0, 1 / rate)
+    return learner
+
+
+def test_neutral_is_learned_from_a_still_face():
+    rest = person()
+    noise = np.random.default_rng(0).normal(0, 0.002, (50, len(rest)))
+    assert np.abs(learned(rest + noise).face.measures - rest).max() < 0.006
+
+
+@pytest.mark.parametrize("activity", ["blinking", "talking", "smiling", "brows"])
+def test_neutral_is_not_ruined_by_activity(activity):
+    rest = person()
+    frames = np.repeat(rest[None], 50, axis=0)
+    t = np.arange(50) / RATE
+    if activity == "blinking":
+        frames[:8, [AT["lidGapRight"], AT["lidGapLeft"]]] = 0.02  # eyes closed at the start
+        frames[25:30, [AT["lidGapRight"], AT["lidGapLeft"]]] = 0.02
+    elif activity == "talking":
+        opened = 0.15 * np.maximum(np.sin(2 * np.pi * 3 * t), 0)
+        frames[:, AT["lowerLip"]] -= opened
+        frames[:, AT["chinUp"]] -= 0.5 * opened
+    elif activity == "smiling":
+        frames[10:, [AT[n] for n in SMILE]] += 0.10
+    else:
+        frames[:40, [AT[n + s] for n in ("browInner", "browMiddle", "browOuter") for s in ("Right", "Left")]] += 0.08
+    latent = expression_of(rest, learned(frames).face.measures)
+    assert np.abs(latent).max() < 0.35
+
+
+def test_who_smiles_throughout_still_smiles():
+    frames = np.repeat(TYPICAL[None], 50, axis=0)
+    frames[:, [AT[n] for n in SMILE]] += 0.10
+    latent = expression_of(frames[0], learned(frames).face.measures)
+    assert latent[rig.INDEX["mouthSmileLeft"]] > 0.6
+
+
+def test_neutral_follows_a_lasting_change_slowly_and_stays_bounded():
+    rest = TYPICAL.copy()
+    learner = learned(np.repeat(rest[None], 50, axis=0))
+    moved = face(browInnerRight=-0.03, browInnerLeft=-0.03)
+    distances = []
+    for second in range(120):
+        for _ in range(25):
+            learner.observe(moved, np.zeros(3), np.zeros(2), 80.0, 1 / RATE)
+        distances.append(abs(learner.face.measures[AT["browInnerLeft"]] - moved[AT["browInnerLeft"]]))
+    assert distances[0] > 0.015 and distances[60] < 0.008
+    assert len(learner._rows) <= 65
+
+
+# ---- with the face mesh -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def avatar() -> PortraitAvatar:
+    return PortraitAvatar.from_file(DEFAULT_PORTRAIT, 384)
+
+
+@pytest.fixture
+def tracker():
+    tracker = FaceTracker()
+    yield tracker
+    tracker.close()
+
+
+def follow(tracker, frames, start=0.0):
+    """Tracks frames at 25 Hz; (motions (n, 32), confidences (n,), faces)."""
+    faces = [tracker.track(frame, start + i / RATE) for i, frame in enumerate(frames)]
+    return np.array([f.motion for f in faces]), np.array([f.confidence for f in faces]), faces
+
+
+def with_noise(image, count, seed=0, sigma=3.0):
+    rng = np.random.default_rng(seed)
+    return [np.clip(image + rng.normal(0, sigma, image.shape), 0, 255).astype(np.uint8) for _ in range(count)]
+
+
+def test_a_still_face_is_still(avatar, tracker):
+    """Camera noise of 3 grey levels: after the first second nothing moves that one could see."""
+    motions, confidence, faces = follow(tracker, with_noise(avatar.photo, 75))
+    assert (confidence > 0.9).all() and all(f.faces == 1 for f in faces)
+    spread = motions[25:].std(axis=0)
+    for name, value in zip(rig.NAMES, spread):
+        assert value < (0.012 if name.startswith("head") else 0.05), name
+    assert np.abs(motions[0]).max() < 0.7  # usable and calm from the first frame on
+    assert np.abs(motions[25:]).max() < 0.15
+
+
+def test_the_result_fits_the_frame(avatar, tracker):
+    face = tracker.track(avatar.photo, 0.0)
+    assert face.motion.shape == (rig.DIM,) and face.motion.dtype == np.float32
+    assert face.confidence > 0.9 and face.faces == 1
+    x0, y0, x1, y1 = face.box
+    assert 0 < x0 < x1 < 384 and 0 < y0 < y1 < 384 and x1 - x0 > 80
+
+
+def test_a_blink_is_not_smeared(avatar, tracker):
+    blink = [0, 0.4, 1, 1, 0.7, 0.2, 0]
+    frames = [avatar.photo] * 30 + [avatar.render(rig.pose(eyeBlinkLeft=b, eyeBlinkRight=b)) for b in blink] + [avatar.photo] * 5
+    motions, _, _ = follow(tracker, frames)
+    lids = motions[:, rig.INDEX["eyeBlinkLeft"]]
+    assert lids[:30].max() < 0.1 and lids[30:37].max() > 0.5
+    assert abs(int(lids.argmax()) - 32.5) <= 1.5  # at most a frame late
+    assert lids[-3:].max() < 0.1
+
+
+def test_a_person_leaves_and_returns(avatar, tracker):
+    """Confidence falls smoothly, the motion is held, then eases to neutral within about a second; no jump on return."""
+    smiling = avatar.render(rig.pose(mouthSmileLeft=0.9, mouthSmileRight=0.9, headYaw=0.25))
+    empty = np.full_like(avatar.photo, 90)
+    motions, confidence, faces = follow(tracker, [avatar.photo] * 30 + [smiling] * 15 + [empty] * 35 + [smiling] * 20)
+    gone, back = 45, 80
+    smile = motions[:, rig.INDEX["mouthSmileLeft"]]
+    assert smile[gone - 1] > 0.4
+    assert smile[gone + 5] > 0.9 * smile[gone - 1]  # held
+    assert not motions[gone + 28].any()  # neutral
+    assert faces[gone].faces == 0 and faces[gone].box is None
+    assert (np.diff(confidence[gone : gone + 10]) <= 0).all() and confidence[gone] > 0.5 and confidence[gone + 9] == 0
+    assert np.abs(np.diff(motions[gone - 1 :], axis=0)).max() < 0.25  # neither leaving nor returning jumps
+    assert confidence[-1] > 0.9 and smile[-1] > 0.4
+
+
+def test_a_gap_of_one_frame_is_bridged(avatar, tracker):
+    frames = [avatar.photo] * 20
+    frames[12] = np.zeros_like(avatar.photo)
+    motions, confidence, _ = follow(tracker, frames)
+    assert confidence.min() > 0.6
+    assert np.abs(np.diff(motions[5:], axis=0)).max() < 0.1
+
+
+def side_by_side(left, right, width=900, height=420):
+    canvas = np.full((height, width, 3), 110, np.uint8)
+    for picture, x in ((left, 10), (right, width // 2 + 10)):
+        if picture is not None:
+            canvas[10 : 10 + picture.shape[0], x : x + picture.shape[1]] = picture
+    return canvas
+
+
+def test_the_face_followed_is_kept_when_another_comes(avatar, tracker):
+    small = avatar.photo[::2, ::2]
+    turned = avatar.render(rig.pose(headYaw=0.3))
+    frames = [side_by_side(small, None)] * 30 + [side_by_side(small, turned)] * 20
+    motions, confidence, faces = follow(tracker, frames)
+    assert faces[-1].faces == 2
+    assert faces[-1].box[2] < 450 and confidence.min() > 0.5
+    assert np.abs(motions[35:, rig.INDEX["headYaw"]]).max() < 0.1  # the newcomer's turn is not ours
+
+
+def test_of_two_faces_the_largest_is_taken_first(avatar, tracker):
+    face = tracker.track(side_by_side(avatar.photo[::2, ::2], avatar.photo), 0.0)
+    assert face.faces == 2 and face.box[0] > 450
+
+
+def test_another_person_is_learned_anew(avatar, tracker):
+    """The followed one goes, one at another place, turned otherwise, stays: their rest is the new neutral."""
+    turned = avatar.render(rig.pose(headYaw=0.25))
+    frames = [side_by_side(avatar.photo, None)] * 30 + [side_by_side(None, turned)] * 80
+    motions, confidence, _ = follow(tracker, frames)
+    assert np.abs(np.diff(motions, axis=0)).max() < 0.3
+    assert confidence[-1] > 0.9 and np.abs(motions[-1, :3]).max() < 0.08
+
+
+def test_confidence_falls_in_darkness(avatar, tracker):
+    dark = (avatar.photo * 0.03).astype(np.uint8)
+    motions, confidence, _ = follow(tracker, [avatar.photo] * 20 + [dark] * 30)
+    assert confidence[19] > 0.9 and confidence[-1] < 0.1
+    assert np.abs(np.diff(motions[10:], axis=0)).max() < 0.25
+
+
+def test_a_hand_before_the_mouth_makes_nothing_jump(avatar, tracker):
+    frames = [avatar.photo] * 30
+    x0, y0, x1, y1 = (int(v) for v in tracker.track(avatar.photo, 0.0).box)
+    tracker.reset()
+    for step in range(25):
+        frame = avatar.photo.copy()
+        rise = int((y1 - y0) * 0.45 * min(step, 25 - step) / 12)
+        frame[y1 - rise : y1, x0:x1] = (200, 150, 125)
+        frames.append(frame)
+    motions, _, _ = follow(tracker, frames)
+    assert np.abs(np.diff(motions[28:, :6], axis=0)).max() < 0.12
+    assert np.abs(np.diff(motions[28:], axis=0)).max() < 0.45
+
+
+def test_grey_and_large_images(avatar, tracker):
+    grey = avatar.photo.mean(axis=2).astype(np.uint8)
+    assert tracker.track(grey, 0.0).confidence > 0.9
+    assert tracker.track(grey[:, :, None], 0.04).confidence > 0.9
+    large = np.repeat(np.repeat(avatar.photo, 5, axis=0), 5, axis=1)
+    face = tracker.track(large, 0.08)  # another size: a new video
+    assert face.confidence > 0.9 and face.box[2] > 1000
+    assert tracker.track(avatar.photo[:, ::-1], 0.12).confidence > 0.9  # not contiguous
+
+
+def test_a_time_that_jumps_back_starts_anew(avatar, tracker):
+    frames = [avatar.photo] * 5
+    first, _, _ = follow(tracker, frames, start=100.0)
+    again, confidence, _ = follow(tracker, frames, start=3.0)
+    np.testing.assert_array_equal(first, again)
+    assert confidence.min() > 0.9
+
+
+def test_same_frames_same_motion(avatar, tracker):
+    frames = [avatar.render(rig.pose(jawOpen=v)) for v in (0, 0.2, 0.4, 0.2)]
+    first, _, _ = follow(tracker, frames)
+    tracker.reset()
+    again, _, _ = follow(tracker, frames)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_known_neutral_is_used(avatar):
+    smiling = avatar.render(rig.pose(mouthSmileLeft=0.9, mouthSmileRight=0.9, headYaw=0.2))
+    tracker = FaceTracker(neutral=avatar.photo)
+    motions, _, _ = follow(tracker, [smiling] * 60)
+    calibration = tracker.neutral_face
+    tracker.close()
+    assert motions[-1, rig.INDEX["mouthSmileLeft"]] > 0.5 and motions[-1, rig.INDEX["headYaw"]] > 0.08
+    other = FaceTracker(neutral=calibration)
+    again, _, _ = follow(other, [smiling] * 10)
+    other.close()
+    np.testing.assert_allclose(again[-1], motions[9], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "image, message",
+    [
+        (np.zeros((0, 0, 3), np.uint8), "0 x 0 pixels"),
+        (np.zeros((8, 8, 3), np.uint8), "at least 32"),
+        (np.zeros((64, 64, 4), np.uint8), "shape"),
+        (np.zeros((64,), np.uint8), "shape"),
+        (np.full((64, 64, 3), np.nan), "float64"),
+        ([[0, 0], [0, 0]], "list"),
+        (None, "NoneType"),
+    ],
+)
+def test_a_wrong_image_is_named(tracker, image, message):
+    with pytest.raises(InputError, match=message):
+        tracker.track(image, 0.0)
+
+
+def test_wrong_parameters_are_named(avatar, tracker):
+    with pytest.raises(InputError, match="time"):
+        tracker.track(avatar.photo, float("nan"))
+    with pytest.raises(InputError, match="learn_seconds"):
+        FaceTracker(learn_seconds=-1)
+    with pytest.raises(InputError, match="max_faces"):
+        FaceTracker(max_faces=0)
+    with pytest.raises(InputError, match="no face in the neutral image"):
+        FaceTracker(neutral=np.zeros((64, 64, 3), np.uint8))
+
+
+# ---- real clips, where they exist -------------------------------------------------------------------------------
+
+
+def clip(path):
+    import av
+
+    with av.open(str(path)) as container:
+        return [(frame.to_ndarray(format="rgb24"), frame.time) for frame in container.decode(video=0)]
+
+
+def test_real_smile_and_blink(real_data, tracker):
+    if real_data is None:
+        pytest.skip("no real clips here; the made faces above cover the same")
+    faces = [(tracker.track(image, t), t) for image, t in clip(real_data / "faces" / "smile_onset.mp4")]
+    smile = np.array([f.motion[[rig.INDEX["mouthSmileLeft"], rig.INDEX["mouthSmileRight"]]].mean() for f, _ in faces])
+    blink = np.array([f.motion[rig.INDEX["eyeBlinkLeft"]] for f, _ in faces])
+    times = np.array([t for _, t in faces])
+    assert smile[(times > 0.3) & (times < 0.5)].max() < 0.15 and smile[(times > 0.8) & (times < 2.2)].min() > 0.8
+    assert abs(times[blink.argmax()] - 0.9) < 0.1 and (blink > 0.4).sum() <= 5
+    assert min(f.confidence for f, _ in faces) > 0.9
+
+
+@pytest.mark.parametrize("name, seen_first", [("face_then_none.mov", True), ("none_then_face.mov", False)])
+def test_real_face_goes_and_comes(real_data, tracker, name, seen_first):
+    if real_data is None:
+        pytest.skip("no real clips here; the made faces above cover the same")
+    faces = [tracker.track(image, t) for image, t in clip(real_data / "faces" / name)]
+    confidence = np.array([f.confidence for f in faces])
+    motions = np.array([f.motion for f in faces])
+    assert confidence[-10 if not seen_first else 10] > 0.9 and confidence[0 if not seen_first else -1] == 0
+    assert np.abs(np.diff(confidence)).max() < 0.5
+    assert np.abs(np.diff(motions[:, :6], axis=0)).max() < 0.1
+    assert not motions[-1 if seen_first else 0].any()
