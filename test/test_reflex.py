@@ -213,3 +213,10 @@ def test_wrong_signals():
 def test_an_unknown_generator():
     with pytest.raises(InputError, match="unknown generator 'reflexx'; known are .*reflex"):
         make_generator("reflexx")
+
+
+def test_how_somebody_sits_and_looks_by_nature_is_not_mirrored():
+    motion = np.zeros((150, rig.DIM), np.float32)
+    motion[:, I["headYaw"]], motion[:, I["browInnerUp"]] = 0.4, 0.9
+    moved = run(150, motion=motion) - run(150)
+    assert np.abs(moved[50:, I["headYaw"]]).max() < 0.03 and moved[50:, I["browInnerUp"]].max() < 0.1

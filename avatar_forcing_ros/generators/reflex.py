@@ -32,7 +32,7 @@ _BLINK = [_I["eyeBlinkLeft"], _I["eyeBlinkRight"]]
 _STRETCH = [_I["mouthStretchLeft"], _I["mouthStretchRight"]]
 _BROW_OUT = [_I["browOuterUpLeft"], _I["browOuterUpRight"]]
 _HEAD = [_I["headYaw"], _I["headPitch"], _I["headRoll"]]
-_MIRRORED = [*_HEAD, *_SMILE, _I["browInnerUp"]]
+_MIRRORED = [*_HEAD, _I["browInnerUp"], *_SMILE]
 
 _BLINKS = ((0.7, 1.0, 0.45), (0.6, 1.0, 0.8, 0.3), (0.5, 1.0, 1.0, 0.6, 0.2))  # 120, 160, 200 ms
 _NOD_FRAMES = 22
@@ -41,8 +41,8 @@ _BROW_FRAMES = 12
 _TALK_FRAMES = FRAME_RATE  # talk of a second before a pause earns a nod
 # Idle sway: (coefficient, hertz, amplitude); frequencies without a common period.
 _SWAY = (
-    ("headYaw", 0.071, 0.016), ("headYaw", 0.173, 0.008), ("headPitch", 0.089, 0.010), ("headPitch", 0.211, 0.006),
-    ("headRoll", 0.059, 0.014), ("headRoll", 0.137, 0.006), ("headX", 0.047, 0.012), ("headY", 0.26, 0.006),
+    ("headYaw", 0.071, 0.026), ("headYaw", 0.173, 0.012), ("headPitch", 0.089, 0.015), ("headPitch", 0.211, 0.008),
+    ("headRoll", 0.059, 0.020), ("headRoll", 0.137, 0.008), ("headX", 0.047, 0.020), ("headY", 0.26, 0.006),
 )  # fmt: skip
 
 _WINDOW = np.hanning(SAMPLES_PER_FRAME).astype(np.float32)
@@ -93,7 +93,7 @@ class Lips:
         self._round = _toward(self._round, rounded * loud, 0.45, 0.35)
         self._hiss = _toward(self._hiss, hiss, 0.6, 0.5)
         mouth = rig.neutral()
-        mouth[_I["jawOpen"]] = 0.38 * self._jaw * (1.0 - 0.6 * self._hiss)
+        mouth[_I["jawOpen"]] = 0.33 * self._jaw * (1.0 - 0.6 * self._hiss)
         mouth[_STRETCH] = 0.30 * self._spread + 0.12 * self._hiss
         mouth[_I["mouthPucker"]] = 0.35 * self._round
         mouth[_I["mouthFunnel"]] = 0.30 * self._round * min(1.0, 2.0 * self._jaw) + 0.12 * self._hiss
@@ -139,7 +139,8 @@ class ReflexStream:
         self._frame = 0  # frames since the start
         self._phases = self._rng.uniform(0.0, 2.0 * math.pi, len(_SWAY))
         self._seen = deque([np.zeros(len(_MIRRORED))] * MIRROR_DELAY_FRAMES, MIRROR_DELAY_FRAMES)
-        self._usual = np.zeros(3)  # the user's mean head pose: how somebody sits is not mirrored
+        self._usual = np.zeros(4)  # the user's mean head pose and brows: how somebody sits is not mirrored
+        self._frames_seen = 0.0
         self._head = np.zeros(3)  # mirrored
         self._presence = 0.0  # the user's face is there, eased
         self._smile = np.zeros(2)
@@ -197,17 +198,19 @@ class ReflexStream:
         self._presence = _toward(self._presence, confidence, 0.08, 0.08)
         now = np.nan_to_num(rig.mirror(np.asarray(user, np.float64))[_MIRRORED])
         if confidence > 0.0:
-            self._usual += 0.01 * confidence * (now[:3] - self._usual)
-            now[:3] -= self._usual
+            self._frames_seen += confidence
+            # At first the mean of all that was seen, then of about the last four seconds.
+            self._usual += confidence * max(0.01, 1.0 / (1.0 + self._frames_seen)) * (now[:4] - self._usual)
+            now[:4] -= self._usual
         else:
             now = self._seen[-1]
         before = self._seen[0]
         self._seen.append(now)
         self._head += 0.22 * (self._presence * before[:3] - self._head)
-        smile = np.maximum(0.0, before[3:5] - 0.08) * self._presence
+        smile = np.maximum(0.0, before[4:] - 0.08) * self._presence
         smile = 0.35 * smile + 0.65 * smile.mean()  # a tracker sees more asymmetry than there is
         self._smile += np.where(smile > self._smile, 0.22, 0.10) * (smile - self._smile)
-        self._brow = _toward(self._brow, self._presence * max(0.0, before[5] - 0.1), 0.25, 0.15)
+        self._brow = _toward(self._brow, self._presence * max(0.0, before[3] - 0.1), 0.25, 0.15)
         latent[_HEAD] += HEAD_GAIN * np.clip(self._head, -0.6, 0.6)
         smile = SMILE_GAIN * self._smile + 0.05
         latent[_SMILE] += smile * (1.0 - 0.4 * self._beat)  # a speaking mouth smiles less
