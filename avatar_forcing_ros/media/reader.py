@@ -13,6 +13,7 @@ from ..audio.resample import Resampler
 from ..errors import InputError
 from ..timeline import NANOSECONDS, SAMPLE_RATE
 
+_CHUNKS_PER_SECOND = 50  # sound of files comes in pieces of at most 20 ms, as from a microphone, so nobody waits for it
 _GRID_SLACK = 1e-3  # seconds: time stamps of files are rounded
 _SOUND_SLACK = SAMPLE_RATE // 25  # 40 ms: a smaller hole between chunks is rounding, not silence
 _MAX_HOLE_SECONDS = 3600.0
@@ -128,8 +129,11 @@ class FileReader(MediaReader):
             if resampler is None or resampler[0] != shape:  # a stream may change in the middle
                 resampler = (shape, av.AudioResampler("flt", frame.layout.name, frame.sample_rate))
             for piece in resampler[1].resample(frame):
-                samples = piece.to_ndarray().reshape(piece.samples, -1)
-                yield AudioChunk(time, np.clip(np.nan_to_num(samples), -1.0, 1.0), frame.sample_rate)
+                samples = np.clip(np.nan_to_num(piece.to_ndarray().reshape(piece.samples, -1)), -1.0, 1.0)
+                rate = frame.sample_rate
+                step = max(1, rate // _CHUNKS_PER_SECOND)
+                for at in range(0, len(samples), step):
+                    yield AudioChunk(time + at / rate, samples[at : at + step], rate)
 
     def _decode(self, index: int | None) -> Iterator[tuple[float, av.VideoFrame | av.AudioFrame]]:
         """(time, frame) of one stream; each call has its own container, so iterators do not disturb each other."""
