@@ -3,10 +3,12 @@ USER_VIDEO ?=
 AVATAR_AUDIO ?=
 PORTRAIT ?=
 GENERATOR ?= reflex
-AVATAR ?= portrait
+AVATAR ?=
+WEIGHTS ?=
 OUT ?= out/demo.mp4
 
-arguments = --out $(OUT) --generator $(GENERATOR) --avatar $(AVATAR) \
+arguments = --out $(OUT) --generator $(GENERATOR) \
+	$(if $(AVATAR),--avatar $(AVATAR)) $(if $(WEIGHTS),--weights '$(WEIGHTS)') \
 	$(if $(USER_VIDEO),--user-video '$(USER_VIDEO)') \
 	$(if $(AVATAR_AUDIO),--avatar-audio '$(AVATAR_AUDIO)') \
 	$(if $(PORTRAIT),--portrait '$(PORTRAIT)')

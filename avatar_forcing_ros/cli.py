@@ -30,8 +30,11 @@ def _add_run(commands) -> None:
     run.add_argument("--avatar-audio", default="", metavar="SOURCE", help="the avatar's own speech")
     run.add_argument("--portrait", default="", metavar="IMAGE", help="the face to animate; default: the one in the box")
     run.add_argument("--out", required=True, metavar="MP4")
-    run.add_argument("--generator", default="reflex", help="reflex (default)")
-    run.add_argument("--avatar", default="portrait", help="portrait (default) or screen_face")
+    run.add_argument("--generator", default="reflex", help="reflex (default: rules, no weights) or published")
+    run.add_argument("--avatar", default="", help="portrait (default), screen_face, or neural (goes with published)")
+    run.add_argument("--weights", default="", metavar="DIR", help="the authors' weights, for published; docs/weights.md")
+    run.add_argument("--device", default="auto", help="of the network: auto (default), cpu, cuda")
+    run.add_argument("--precision", default="auto", help="of the network: auto (default), float32, bfloat16, float16")
     run.add_argument("--theme", default="", help="theme of the screen face")
     run.add_argument("--size", type=int, default=512, help="side of the images in pixels (default 512)")
     run.add_argument("--seed", type=int, default=0)
@@ -56,6 +59,7 @@ def _run(arguments: argparse.Namespace) -> None:
     values = {f.name: getattr(arguments, f.name) for f in fields(Session)}
     if not (arguments.user_video or arguments.user_audio or arguments.avatar_audio):
         values |= {"user_video": str(SAMPLE_USER_VIDEO), "avatar_audio": str(SAMPLE_AVATAR_AUDIO)}
+    values["avatar"] = values["avatar"] or ("neural" if arguments.generator == "published" else "portrait")
     session = Session(**values)
     session.check(arguments.offline)
     style = {"unit": " frames", "desc": "offline"} if arguments.offline else {"unit": " s", "desc": "live"}

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators import make_generator
 from avatar_forcing_ros.generators.signals import SignalBuffer
 from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
 from avatar_forcing_ros.media.writer import VideoWriter
-from avatar_forcing_ros.motion import make_avatar
-from avatar_forcing_ros.motion.tracker import FaceTracker
+from avatar_forcing_ros.motion import make_avatar, make_tracker
+from avatar_forcing_ros.motion.portrait import read_picture
 from avatar_forcing_ros.report import RunStatistics, plot_timeline, write_json
 from avatar_forcing_ros.session import Session
 from avatar_forcing_ros.timeline import (
@@ -44,12 +45,11 @@ def run_offline(session: Session, progress=lambda frames: None) -> dict:
     progress: called with the number of frames done after every block. Raises InputError on unusable input.
     Latency and skew are null: in lockstep nothing waits.
     """
-    avatar = make_avatar(session.avatar, session.portrait, session.size, session.theme)
-    generator = make_generator(session.generator)
-    if generator.space != avatar.space:
-        raise InputError(f"generator '{generator.name}' moves space '{generator.space}', the face needs '{avatar.space}'")
-    stream = generator.open(None, session.seed)
-    buffer, statistics, tracker = SignalBuffer(generator.dim), RunStatistics(), FaceTracker()
+    network = session.network
+    avatar = make_avatar(session.avatar, session.portrait, session.size, session.theme, network)
+    generator = make_generator(session.generator, session.weights, {"device": network.device, "precision": network.precision})
+    stream = generator.open(read_picture(session.portrait or str(DEFAULT_PORTRAIT)), session.seed)
+    buffer, statistics, tracker = SignalBuffer(generator.dim), RunStatistics(), make_tracker(session.space, network=network)
     out = Path(session.out)
     user_sound, speech, images = iter(()), iter(()), iter(())
     if session.user_video:

@@ -10,7 +10,7 @@ import numpy as np
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators import GENERATORS
 from avatar_forcing_ros.media.reader import open_media
-from avatar_forcing_ros.motion import AVATARS
+from avatar_forcing_ros.motion import AVATARS, Network
 
 SILENCE = 1e-4  # a whole file whose samples never exceed this is silent (-80 dB full scale)
 
@@ -28,6 +28,9 @@ class Session:
     avatar: str = "portrait"
     theme: str = ""
     size: int = 512
+    weights: str = ""  # of the published network
+    device: str = "auto"
+    precision: str = "auto"
     seed: int = 0
     duration: float = 0.0
     loop: bool = False
@@ -35,6 +38,15 @@ class Session:
     audio_topic: str = ""
     bag: str = ""
     timeline: str = ""  # the plot; empty: beside the mp4
+
+    @property
+    def space(self) -> str:
+        """The motion space of the generator, which the camera's side and the face must share."""
+        return GENERATORS[self.generator]
+
+    @property
+    def network(self) -> Network:
+        return Network(self.weights, self.device, self.precision)
 
     @property
     def timeline_path(self) -> Path:
@@ -49,6 +61,13 @@ class Session:
             raise InputError(f"generator '{self.generator}' is unknown; use one of {', '.join(GENERATORS)}")
         if self.avatar not in AVATARS:
             raise InputError(f"avatar '{self.avatar}' is unknown; use one of {', '.join(AVATARS)}")
+        if (self.avatar == "neural") != (self.space == "lia512"):
+            raise InputError(
+                f"generator '{self.generator}' and avatar '{self.avatar}' have different motion spaces: published goes "
+                "with neural, reflex with portrait or screen_face"
+            )
+        if self.space == "lia512" and not self.weights:
+            raise InputError("the published network needs the authors' weights: give their folder with --weights; docs/weights.md says more")
         out = Path(self.out)
         if out.suffix.lower() != ".mp4":
             raise InputError(f"{self.out}: the result is an mp4; give a name that ends in .mp4")

@@ -49,11 +49,13 @@ class NodeProcess:
 
 def plan(session: Session) -> list[NodeProcess]:
     """The nodes that a session needs. Inputs that are absent have no nodes; the face runs all the same."""
+    network = {"weights": session.weights, "device": session.device, "precision": session.precision}
     nodes = [
         NodeProcess("motion_generator", "motion_generator", "",
-                    {"generator": session.generator, "seed": session.seed}),
+                    {"generator": session.generator, "seed": session.seed, "portrait": session.portrait, **network}),
         NodeProcess("renderer", "renderer", "",
-                    {"avatar": session.avatar, "portrait": session.portrait, "theme": session.theme, "size": session.size}),
+                    {"avatar": session.avatar, "portrait": session.portrait, "theme": session.theme, "size": session.size,
+                     **network}),
         NodeProcess("recorder", "recorder", "",
                     {"out": session.out, "bag": session.bag, "timeline": str(session.timeline_path), "autostart": False}, is_last=True),
     ]  # fmt: skip
@@ -64,7 +66,7 @@ def plan(session: Session) -> list[NodeProcess]:
 
     topics = {"camera_topic": session.camera_topic, "audio_topic": session.audio_topic}
     if session.user_video:
-        nodes.append(NodeProcess("face_ingest", "face", "user"))
+        nodes.append(NodeProcess("face_ingest", "face", "user", {"space": session.space, **network}))
         source("camera_source", "user", session.user_video, play_audio=not session.user_audio, **topics)
     if session.user_audio:
         source("microphone_source", "user", session.user_audio, play_video=False, **topics)

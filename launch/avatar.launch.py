@@ -3,7 +3,7 @@
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, SetEnvironmentVariable
 from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, PythonExpression
 from launch_ros.actions import Node, PushRosNamespace, SetParameter
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
@@ -20,8 +20,11 @@ ARGUMENTS = (
     ("microphone_info", "audio_info", "topic that describes the user's sound (AudioInfo)"),
     ("speech", "audio_stamped", "topic of the avatar's own speech; a relative name is in <namespace>/speech"),
     ("speech_info", "audio_info", "topic that describes the speech (AudioInfo)"),
-    ("generator", "reflex", "back end of the motion generator"),
-    ("avatar", "portrait", "the face: portrait (an animated photo) or screen_face (a drawn face)"),
+    ("generator", "reflex", "back end of the motion generator: reflex, or published (with avatar:=neural)"),
+    ("weights", "", "folder of the published network's weights (docs/weights.md)"),
+    ("device", "auto", "where the published network runs: auto, cpu, cuda"),
+    ("precision", "auto", "of the published network: auto, float32, bfloat16, float16"),
+    ("avatar", "portrait", "the face: portrait (an animated photo), screen_face (a drawn face) or neural"),
     ("portrait", "", "image file of a face; empty: the one in the box"),
     ("theme", "", "theme of the screen face"),
     ("size", "512", "side of the images in pixels"),
@@ -51,6 +54,7 @@ def generate_launch_description() -> LaunchDescription:
     def text(name):
         return ParameterValue(value[name], value_type=str)
 
+    network = {name: text(name) for name in ("weights", "device", "precision")}
     nodes = [
         node(
             "audio_ingest", "microphone", "user",
@@ -65,13 +69,17 @@ def generate_launch_description() -> LaunchDescription:
             parameters=[{
                 "compressed": ParameterValue(value["camera_compressed"], value_type=bool),
                 "reliable": ParameterValue(value["camera_reliable"], value_type=bool),
+                "space": PythonExpression(["'lia512' if '", value["generator"], "' == 'published' else 'rig'"]),
+                **network,
             }],
             remappings=[
                 ("camera/image_raw", value["camera"]),
                 ("camera/image_raw/compressed", [value["camera"], "/compressed"]),
             ],
         ),
-        node("motion_generator", "motion_generator", parameters=[{"generator": text("generator")}]),
+        node("motion_generator", "motion_generator", parameters=[{
+            "generator": text("generator"), "portrait": text("portrait"), **network,
+        }]),
         node(
             "renderer", "renderer",
             parameters=[{
@@ -79,6 +87,7 @@ def generate_launch_description() -> LaunchDescription:
                 "portrait": text("portrait"),
                 "theme": text("theme"),
                 "size": ParameterValue(value["size"], value_type=int),
+                **network,
                 "presentation_delay": ParameterValue(value["presentation_delay"], value_type=float),
             }],
         ),

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from ..errors import InputError
-from .base import BlockSignals, Generator, GeneratorStream
-from .reflex import ReflexGenerator
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.generators.base import BlockSignals, Generator, GeneratorStream
 
-__all__ = ["BlockSignals", "Generator", "GeneratorStream", "GENERATORS", "make_generator"]
+__all__ = ["BlockSignals", "GENERATORS", "Generator", "GeneratorStream", "make_generator"]
 
-GENERATORS = {"reflex": ReflexGenerator}
+GENERATORS = {"reflex": "rig", "published": "lia512"}  # name -> motion space
 
 
-def make_generator(name: str) -> Generator:
-    """The generator called `name`. Raises InputError, which lists the known ones."""
-    if name not in GENERATORS:
-        raise InputError(f"unknown generator '{name}'; known are {', '.join(sorted(GENERATORS))}")
-    return GENERATORS[name]()
+def make_generator(name: str, weights: str = "", options: dict | None = None) -> Generator:
+    """The generator called `name`. Raises InputError, which lists the known ones.
+
+    weights: folder or file of the published network; options: fields of PublishedOptions. Of no use to reflex.
+    """
+    if name == "reflex":
+        from avatar_forcing_ros.generators.reflex import ReflexGenerator
+
+        return ReflexGenerator()
+    if name == "published":
+        from avatar_forcing_ros.generators.published import PublishedGenerator, PublishedOptions
+
+        return PublishedGenerator(weights, PublishedOptions(**(options or {})))
+    raise InputError(f"generator '{name}' is unknown; use one of {', '.join(GENERATORS)}")

@@ -75,7 +75,7 @@ class AudioIngest(AvatarNode):
             self._find_info()
             self.create_timer(0.2, self._find_info)
         if self._queue is not None:
-            self.create_timer(0.01, self._release)
+            self.create_timer(0.02, self._release)
 
     def on_time_jump(self) -> None:
         if self.active:

@@ -17,6 +17,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from avatar_forcing_ros.errors import AvatarForcingError
+from avatar_forcing_ros.motion import Network
 from avatar_forcing_ros.timeline import NANOSECONDS
 
 JUMP_BACK_NS = NANOSECONDS // 10  # a clock that steps back further than this has been restarted (a bag that loops)
@@ -75,6 +76,15 @@ class AvatarNode(LifecycleNode):
             else:
                 descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
         self.declare_parameter(name, default, descriptor)
+
+    def declare_network(self) -> None:
+        """The parameters that say where the published network is and how it runs."""
+        self.declare("weights", "", "folder or file of the published network's weights (space lia512 only)")
+        self.declare("device", "auto", "auto, cpu, cuda or cuda:N")
+        self.declare("precision", "auto", "of the network", choices=("auto", "float32", "bfloat16", "float16"))
+
+    def network(self) -> Network:
+        return Network(self.param("weights"), self.param("device"), self.param("precision"))
 
     def param(self, name: str):
         return self.get_parameter(name).value

@@ -11,8 +11,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.motion.tracker import FaceTracker
+from avatar_forcing_ros.motion import SPACES, make_tracker
 from avatar_forcing_ros.msg import MotionLatent
 from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
@@ -21,7 +20,7 @@ from avatar_forcing_ros.timeline import NANOSECONDS, frame_at, ns_to_seconds
 
 
 class FaceIngest(AvatarNode):
-    """Reads `camera/image_raw` (or `camera/image_raw/compressed`), publishes `motion` (space rig).
+    """Reads `camera/image_raw` (or `camera/image_raw/compressed`), publishes `motion`.
 
     The tracker runs in a thread of its own on the newest image; images that come meanwhile are dropped and counted.
     """
@@ -30,13 +29,15 @@ class FaceIngest(AvatarNode):
         super().__init__("face_ingest")
         self.declare("compressed", False, "read camera/image_raw/compressed")
         self.declare("reliable", False, "ask the camera for reliable transport; raw images of 512x512 and more need it over UDP")
+        self.declare("space", "rig", "the motion space; it must be the generator's", choices=tuple(SPACES))
+        self.declare_network()
         self.declare("learn_seconds", 2.0, "how long the user's neutral face is learned", 0.0, 30.0)
         self._thread: threading.Thread | None = None
         self._arrived = threading.Condition()
         self._waiting = None  # the newest image that has not been tracked
 
     def setup(self) -> None:
-        self._tracker = FaceTracker(learn_seconds=self.param("learn_seconds"))
+        self._tracker = make_tracker(self.param("space"), self.param("learn_seconds"), self.network())
         # The first image costs the most; pay for it before anybody looks.
         self._tracker.track(np.zeros((480, 640, 3), np.uint8), 0.0)
         self._tracker.reset()
@@ -99,7 +100,10 @@ class FaceIngest(AvatarNode):
 
     def _publish(self, face, stamp: int) -> None:
         message = MotionLatent(
-            frame=frame_at(stamp), space=rig.SPACE, confidence=float(face.confidence), faces=int(face.faces)
+            frame=frame_at(stamp),
+            space=self.param("space"),
+            confidence=float(face.confidence),
+            faces=int(face.faces),
         )
         message.header.stamp = Time(nanoseconds=stamp).to_msg()
         message.data = array.array("f", face.motion.astype(np.float32).tobytes())

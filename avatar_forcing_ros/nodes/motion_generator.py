@@ -10,15 +10,19 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.time import Time
 
+from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.generators import GENERATORS, make_generator
 from avatar_forcing_ros.generators.signals import SignalBuffer
+from avatar_forcing_ros.motion.portrait import read_picture
 from avatar_forcing_ros.msg import AudioFrames, MotionLatent, MotionLatentBlock
 from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
 from avatar_forcing_ros.timeline import (
     BLOCK_FRAMES,
+    FRAME_NS,
     FRAME_RATE,
     NANOSECONDS,
+    block_start,
     frame_at,
     next_block_start,
     seconds_to_ns,
@@ -36,18 +40,41 @@ class MotionGenerator(AvatarNode):
     def __init__(self) -> None:
         super().__init__("motion_generator")
         self.declare("generator", "reflex", "the back end", choices=GENERATORS)
+        self.declare("portrait", "", "image file of the face, for a network that is told whose face it moves; empty: the one in the box")
+        self.declare_network()
+        self.declare("compile", "none", "how the network is sped up on a GPU", choices=("none", "compile", "graph"))
+        self.declare("steps", 10, "network passes per block, as the release counts them", 3, 200)
+        self.declare("audio_guidance", 2.0, "guidance scale of the avatar's speech", 0.0, 10.0)
+        self.declare("user_guidance", 1.0, "guidance scale of the user's voice and face", 0.0, 10.0)
+        self.declare("anchor", True, "hold the slow mean pose near the portrait's; false: the published stream, which drifts")
+        self.declare("anchor_time_constant", 4.0, "seconds of the slow mean", 0.1, 60.0)
+        self.declare("anchor_dead_band", 1.0, "distance of the mean that is left alone", 0.0, 100.0)
+        self.declare("anchor_gain", 0.3, "share of the excess taken back per block", 0.0, 1.0)
+        self.declare("anchor_slew", 0.02, "largest correction per frame", 0.0, 1.0)
         self.declare("seed", 0, "seed of what is random in the motion", 0, 2**31 - 1)
         self.declare("input_wait", 0.08, "seconds after a block's end to wait for inputs that are late", 0.0, 0.4)
         self._lock = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def setup(self) -> None:
-        self._generator = make_generator(self.param("generator"))
-        self._stream = self._generator.open(None, self.param("seed"))
+        name = self.param("generator")
+        if GENERATORS.get(name) == "lia512":
+            self._generator = make_generator(name, self.param("weights"), self._network_options())
+            portrait = read_picture(self.param("portrait") or str(DEFAULT_PORTRAIT))
+        else:
+            self._generator, portrait = make_generator(name), None
+        self._stream = self._generator.open(portrait, self.param("seed"))
         self._buffer = SignalBuffer(self._generator.dim)
         self._publisher = self.create_publisher(MotionLatentBlock, "motion_blocks", qos.reliable(20))
         self._sequence, self._compute_ms, self._restart = 0, 0.0, False
         self._wrong_space = ""
+
+    def _network_options(self) -> dict:
+        from avatar_forcing_ros.models import Anchor  # PyTorch only where a network runs
+
+        names = ("device", "precision", "compile", "steps", "audio_guidance", "user_guidance")
+        anchor = Anchor(*(self.param(f"anchor_{n}") for n in ("time_constant", "dead_band", "gain", "slew")))
+        return {**{n: self.param(n) for n in names}, "anchor": anchor if self.param("anchor") else None}
 
     def start(self) -> None:
         profile = qos.reliable(100)
@@ -96,14 +123,19 @@ class MotionGenerator(AvatarNode):
         first = next_block_start(frame_at(self.now_ns()))
         while self.active:
             end = time_of(first + BLOCK_FRAMES)
-            if self._restart or not -2 * NANOSECONDS < self.now_ns() - end < 2 * NANOSECONDS:
-                # Time jumped, or this machine stood still for seconds: what was gathered belongs to another time.
+            late = self.now_ns() - end
+            if self._restart or late < -2 * NANOSECONDS:  # time jumped: what was gathered belongs to another time
                 with self._lock:
                     self._restart = False
                     self._buffer.reset()
                 self._stream.reset()
                 first = next_block_start(frame_at(self.now_ns()))
                 self.count("restarts")
+                continue
+            if late > 2 * BLOCK_FRAMES * FRAME_NS:  # too slow for real time: leave out blocks rather than fall behind
+                latest = block_start(frame_at(self.now_ns())) - BLOCK_FRAMES
+                self.count("skipped blocks", (latest - first) // BLOCK_FRAMES)
+                first = latest
                 continue
             if not self.wait_until(end):
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -13,13 +13,14 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 from avatar_forcing_ros.media.images import encode_jpeg, rgb_bytes
-from avatar_forcing_ros.motion import AVATARS, make_avatar, rig
-from avatar_forcing_ros.motion.playout import MotionPlayout
+from avatar_forcing_ros.motion import AVATARS, make_avatar, rest_of
+from avatar_forcing_ros.motion.playout import MotionPlayout, PlayedFrame
 from avatar_forcing_ros.msg import AudioFrames, AvatarFrame, MotionLatentBlock
 from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
 from avatar_forcing_ros.nodes.sound import SoundPublisher
 from avatar_forcing_ros.timeline import (
+    BLOCK_FRAMES,
     FRAME_NS,
     FRAME_RATE,
     NANOSECONDS,
@@ -45,8 +46,9 @@ class Renderer(AvatarNode):
         super().__init__("renderer")
         self.declare("avatar", "portrait", "the face", choices=AVATARS)
         self.declare("portrait", "", "image file of a face; empty: the one in the box")
+        self.declare_network()
         self.declare("theme", "", "theme of the screen face; empty: the first one")
-        self.declare("size", 512, "side of the images in pixels", 128, 2160)
+        self.declare("size", 512, "side of the images in pixels (the neural face has its weights' own)", 128, 2160)
         self.declare("presentation_delay", 0.52, "seconds from a frame's time to its showing; a block takes 0.4", 0.1, 5.0)
         self.declare("jpeg_quality", 85, "of image_raw/compressed", 10, 100)
         self.declare("frame_id", "avatar", "frame_id of the images")
@@ -55,14 +57,18 @@ class Renderer(AvatarNode):
 
     def setup(self) -> None:
         self._avatar = make_avatar(
-            self.param("avatar"), self.param("portrait"), self.param("size"), self.param("theme")
+            self.param("avatar"), self.param("portrait"), self.param("size"), self.param("theme"), self.network()
         )
+        rest = rest_of(self._avatar)
+        self._dim = len(rest)
+        self._draws_blocks = hasattr(self._avatar, "render_block")
         self._delay = seconds_to_ns(self.param("presentation_delay"))
-        self._playout = MotionPlayout(rig.neutral())
+        self._playout = MotionPlayout(rest)
         self._speech: OrderedDict[int, np.ndarray] = OrderedDict()
         self._started = False  # a first block has come
         self._wrong_space, self._render_ms, self._restart = "", 0.0, False
-        self._avatar.render(rig.neutral())  # the first image costs the most
+        for _ in range(2):  # the first images cost the most
+            self._render([PlayedFrame(rest, -1, 0, held=True)] * BLOCK_FRAMES)
         self._raw = self.create_publisher(Image, "image_raw", qos.reliable(4))
         self._compressed = self.create_publisher(CompressedImage, "image_raw/compressed", qos.reliable(4))
         self._info = self.create_publisher(AvatarFrame, "avatar_frame", qos.reliable(50))
@@ -83,10 +89,10 @@ class Renderer(AvatarNode):
         self._restart = True
 
     def _on_block(self, message: MotionLatentBlock) -> None:
-        if message.space != self._avatar.space or message.latent_dim != rig.DIM:
+        if message.space != self._avatar.space or message.latent_dim != self._dim:
             self._wrong_space = (
                 f"motion is of space '{message.space}' ({message.latent_dim} values), the face needs "
-                f"'{self._avatar.space}' ({rig.DIM}): choose a generator and an avatar of one space"
+                f"'{self._avatar.space}' ({self._dim}): choose a generator and an avatar of one space"
             )
             self.warn(self._wrong_space)
             return
@@ -105,11 +111,13 @@ class Renderer(AvatarNode):
 
     def _present(self) -> None:
         frame = frame_at(self.now_ns() - self._delay) + 1
+        drawn: deque[tuple[PlayedFrame, np.ndarray]] = deque()  # of the frames from `frame` on
         while self.active:
             due = presentation_time(frame, self._delay)
             late = self.now_ns() - due
             if self._restart or abs(late) > NANOSECONDS:
                 self._restart = False
+                drawn.clear()
                 with self._lock:
                     self._playout.reset()
                     self._speech.clear()
@@ -118,27 +126,45 @@ class Renderer(AvatarNode):
             if late > FRAME_NS:  # this machine cannot keep up: skip, so that sound and face stay together
                 self.count("skipped images")
                 self._publish_speech(frame, due)
+                if drawn:
+                    drawn.popleft()
                 frame += 1
                 continue
-            self._wait_for_motion(frame, due)
-            with self._lock:
-                played = self._playout.frame_at(frame)
-                started = self._started
-            began = time.perf_counter()
-            image = self._avatar.render(played.latent)
-            self._render_ms = 1000 * (time.perf_counter() - began)
+            if not drawn:
+                self._wait_for_motion(frame, due)
+                drawn.extend(self._draw(frame))
+            played, image = drawn[0]
             if not self.wait_until(due):
                 continue
+            drawn.popleft()
             self._publish_speech(frame, due)
             self._publish_image(image, due)
             self._publish_info(frame, due, played)
-            if played.held and started:
+            if played.held and self._started:
                 self.count("held frames")
             frame += 1
 
+    def _draw(self, frame: int) -> list[tuple[PlayedFrame, np.ndarray]]:
+        """The image of `frame`; a face that draws blocks at once gives those that follow as well, as far as they are there."""
+        with self._lock:
+            played = [self._playout.frame_at(frame)]
+            while self._draws_blocks and len(played) < BLOCK_FRAMES and self._playout.has(frame + len(played)):
+                played.append(self._playout.frame_at(frame + len(played)))
+        return list(zip(played, self._render(played), strict=True))
+
+    def _render(self, played: list[PlayedFrame]) -> list[np.ndarray]:
+        began = time.perf_counter()
+        if self._draws_blocks:
+            images = list(self._avatar.render_block(np.stack([p.latent for p in played])))
+        else:
+            images = [self._avatar.render(p.latent) for p in played]
+        self._render_ms = 1000 * (time.perf_counter() - began) / len(played)
+        return images
+
     def _wait_for_motion(self, frame: int, due: int) -> None:
         """Give a late block until the last moment at which the image can still be drawn in time."""
-        margin = round(1.5e6 * self._render_ms) + 5_000_000
+        drawn_at_once = BLOCK_FRAMES if self._draws_blocks else 1
+        margin = round(1.5e6 * self._render_ms * drawn_at_once) + 5_000_000
         while self.active and not self._restart and self.now_ns() < due - margin:
             with self._lock:
                 if self._playout.has(frame):
