@@ -13,9 +13,8 @@ from avatar_forcing_ros.generators.base import BlockSignals
 from avatar_forcing_ros.generators.network import NetworkStream
 from avatar_forcing_ros.models import Anchor, AvatarForcing, Identity, load_model
 from avatar_forcing_ros.models.runtime import COMPILE_MODES, prepare, resolve_device, resolve_precision, speed_up
+from avatar_forcing_ros.motion.neural import SPACE, portrait_image
 from avatar_forcing_ros.timeline import SAMPLES_PER_FRAME
-
-SPACE = "lia512"
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,6 @@ class PublishedGenerator:
         """
         if portrait is None:
             raise InputError("the generator 'published' needs a portrait: set the parameter `portrait` to an image file")
-        # Imported here: streams with an identity at hand need no face detection.
-        from avatar_forcing_ros.motion.neural import portrait_image
-
         image = portrait_image(portrait, self.model.config.image_size)
         weight = self.model.autoencoder.basis
         with torch.inference_mode():

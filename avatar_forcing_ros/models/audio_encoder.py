@@ -105,13 +105,13 @@ class LogMelEncoder(nn.Module):
         hop = self.samples_per_frame // self.SPECTRA
         waveform = fit_length(waveform, frame_count * self.samples_per_frame)
         windows = F.pad(waveform, (self.WINDOW - hop, 0)).unfold(1, self.WINDOW, hop)  # (B, 4 T, window)
-        power = torch.fft.rfft(windows.float() * self.taper).abs().square()
-        mel = power @ self.filters.T  # (B, 4 T, bands)
+        power = torch.fft.rfft(windows.float() * self.taper.float()).abs().square()
+        mel = power @ self.filters.float().T  # (B, 4 T, bands)
         return ((mel + 1e-2).log() / 4.0 - 0.5).unflatten(1, (frame_count, self.SPECTRA)).flatten(2)
 
     def forward(self, waveform: Tensor, frame_count: int) -> Tensor:
         """waveform (B, N) at 16 kHz, unit variance -> (B, frame_count, audio_dim)."""
-        x = self.embed(self.spectra(waveform, frame_count).to(self.embed.weight.dtype))  # (B, T, width)
+        x = self.embed(self.spectra(waveform, frame_count).to(self.convs[0].weight.dtype))  # (B, T, width)
         for conv, norm in zip(self.convs, self.norms):
             past = F.pad(norm(x).transpose(1, 2), (2, 0))
             x = x + F.silu(conv(past)).transpose(1, 2)

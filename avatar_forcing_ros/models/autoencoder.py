@@ -278,6 +278,7 @@ class Decoder(nn.Module):
 class AutoEncoder(nn.Module):
     def __init__(self, size: int):
         super().__init__()
+        self.size = size
         self.encoder = Encoder(size)
         self.decoder = Decoder(size)
         basis = torch.linalg.qr(torch.randn(LATENT_DIM, MOTION_DIRECTIONS)).Q

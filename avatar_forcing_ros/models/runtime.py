@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.models.autoencoder import AutoEncoder
 from avatar_forcing_ros.models.model import AvatarForcing
 from avatar_forcing_ros.models.stream import MotionStream
 
@@ -68,11 +69,16 @@ def pack_linears(module: nn.Module, rows: int) -> None:
             pack_linears(child, rows)
 
 
+def prepare_autoencoder(autoencoder: AutoEncoder, device: torch.device, dtype: torch.dtype) -> AutoEncoder:
+    """As `prepare`, for the auto-encoder alone."""
+    return autoencoder.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
 def prepare(model: AvatarForcing, device: torch.device, dtype: torch.dtype) -> AvatarForcing:
     """The same model on its device, in its precision, for inference only. Changes `model` in place."""
     model = model.to(device, dtype).eval().requires_grad_(False)
     if model.autoencoder is not None:
-        model.autoencoder.to(memory_format=torch.channels_last)
+        prepare_autoencoder(model.autoencoder, device, dtype)
     if device.type == "cpu" and can_pack():
         pack_linears(model.transformer.blocks, 3 * model.config.window_frames)
         pack_linears(model.audio_encoder, 128)

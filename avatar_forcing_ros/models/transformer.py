@@ -191,14 +191,16 @@ class VelocityTransformer(nn.Module):
         keys, values = [], []
         for i, block in enumerate(self.blocks):
             h = modulate(x, shift, scale).to(dtype)
-            if memory_only and i == len(self.blocks) - 1:
+            stop = memory_only and i == len(self.blocks) - 1
+            if stop:
                 key, value = block.attention.keys_values(h)
-                memory = Memory(torch.stack([*keys, key]), torch.stack([*values, value]))
-                return None, memory
-            seen = None if past is None else (past.keys[i][: len(x)], past.values[i][: len(x)])
-            h, (key, value) = block.attention(h, angles, seen, self_mask)
+            else:
+                seen = None if past is None else (past.keys[i][: len(x)], past.values[i][: len(x)])
+                h, (key, value) = block.attention(h, angles, seen, self_mask)
             keys.append(key.expand(branches, -1, -1, -1))
             values.append(value.expand(branches, -1, -1, -1))
+            if stop:
+                return None, Memory(torch.stack(keys), torch.stack(values))
             x = x + gate * h
             x = x + block.cross(normalise(x).to(dtype), cross.keys[i], cross.values[i], cross_mask)
             x = x + gate_mlp * block.mlp(modulate(x, shift_mlp, scale_mlp).to(dtype))
