@@ -49,6 +49,9 @@ PEOPLE = {
             "macrodetails/proportions/female-young-averagemuscle-averageweight-idealproportions": 0.6,
             "head/head-oval": 0.5,
             "eyes/l-eye-scale-incr": 0.75,
+            "eyes/l-eye-height1-incr": 0.35,
+            "eyes/l-eye-height2-incr": 0.6,
+            "eyes/l-eye-height3-incr": 0.35,
             "mouth/mouth-angles-up": 0.8,
             "neck/neck-scale-horiz-decr": 0.5,
             "mouth/mouth-lowerlip-volume-incr": 0.3,
@@ -62,7 +65,7 @@ PEOPLE = {
         lip_strength=0.75,
         iris=(0.10, 0.085, 0.03),
         hair=(0.72, 0.35),
-        brow=(0.055, 0.028, 0.016),
+        brow=(0.075, 0.040, 0.024),
         style="bob",
         shirt=(0.10, 0.22, 0.26),
         backdrop=(0.34, 0.42, 0.45),
@@ -76,6 +79,7 @@ PEOPLE = {
             "macrodetails/proportions/male-young-averagemuscle-averageweight-idealproportions": 0.6,
             "head/head-round": 0.2,
             "eyes/l-eye-scale-incr": 0.6,
+            "eyes/l-eye-height2-incr": 0.35,
             "mouth/mouth-angles-up": 0.6,
             "mouth/mouth-lowerlip-volume-incr": 0.3,
             "mouth/mouth-upperlip-volume-incr": 0.3,
@@ -246,6 +250,8 @@ def skin_material(person: Person, data: Path, marks: dict):
         dark = tuple(c * 0.45 for c in person.skin)
         strength = n.math("MULTIPLY", n.math("ADD", n.math("MULTIPLY", grain, 0.5), 0.25), person.stubble)
         colour = n.mix(n.math("MULTIPLY", where, strength), colour, dark)
+    crown = n.spot((0.2, marks["nose"][1] + 0.85, marks["top"]), 0.66)  # the scalp seen through the hair
+    colour = n.mix(n.math("MULTIPLY", crown, 0.7), colour, person.brow)
     lips = n.ramp(n.image(data / "textures" / "mpfb_lips.jpg"), 0.25, 0.85)
     lip_colour = n.mix(n.ramp(n.noise(30.0), 0.3, 0.7), person.lips, tuple(c * 0.85 for c in person.lips))
     colour = n.mix(n.math("MULTIPLY", lips, person.lip_strength), colour, lip_colour)
@@ -279,7 +285,7 @@ def eye_material(person: Person, radius: float):
     colour = n.mix(n.ramp(r, 0.485, 0.53), iris, veins)
     colour = n.mix(n.ramp(r, 0.225, 0.195), colour, (0.004, 0.004, 0.004))
     rough = n.math("ADD", 0.06, n.math("MULTIPLY", n.ramp(r, 0.5, 0.6), 0.16))
-    shader = n.add("BsdfPrincipled", Base_Color=colour, Roughness=rough, Specular_IOR_Level=0.55, Coat_Weight=1.0, Coat_Roughness=0.02)
+    shader = n.add("BsdfPrincipled", Base_Color=colour, Roughness=rough, Specular_IOR_Level=0.55, Coat_Weight=0.6, Coat_Roughness=0.02)
     return n.done(shader.outputs[0])
 
 
@@ -468,7 +474,7 @@ def bob(head: Head, vertices, rng, person: Person):
     roots, normals = sample_surface(vertices, head.body_faces, 1500, rng, lambda p: head.scalp(p, -0.02))
     side = np.where(roots[:, 0] > part_x - 0.22 * np.clip((roots[:, 1] - head.centre[1] + 0.4) / 0.9, 0, 1), 1.0, -1.0)
     back = np.clip((roots[:, 1] - head.centre[1]) / 0.6, -1, 1)
-    end = head.eye[2] - 1.02 + 0.10 * np.clip(back, 0, 1) + rng.normal(0, 0.045, len(roots))
+    end = head.eye[2] - 1.02 + 0.10 * np.clip(back, 0, 1) + rng.normal(0, 0.06, len(roots))
     reach = np.abs(roots[:, 0] - part_x * side)
     steps = 26
     length = (roots[:, 2] - end) + 0.55 * np.clip(head.top - roots[:, 2] < 0.7, 0, 1) + 0.35 * np.clip(1 - reach, 0, 1)
@@ -543,14 +549,14 @@ def brows(head: Head, rng, person: Person):
             base, out = np.array(hit), np.array(normal)
             s = np.linspace(0, 1, steps)[:, None]
             strands.append(base - 0.004 * out + heading * length * s + out * 0.018 * np.sin(s * 2.2))
-    return np.array(strands), np.linspace(0.0024, 0.0007, steps)
+    return np.array(strands), np.linspace(0.0019, 0.0006, steps)
 
 
 def lashes(head: Head, rng, person: Person):
     """Lashes from the rim that MakeHuman's lash helpers mark: its points nearest to the eyeball."""
     strands = []
     steps = 7
-    for group, up, count, length in (("2", 1.0, 220, 0.060), ("1", -1.0, 80, 0.022)):
+    for group, up, count, length in (("2", 1.0, 300, 0.055), ("1", -1.0, 90, 0.020)):
         points = head.left_lashes[group]
         bins = np.linspace(points[:, 0].min() + 0.005, points[:, 0].max() - 0.02, 16)
         rim = []
@@ -560,6 +566,9 @@ def lashes(head: Head, rng, person: Person):
                 rim.append(inside[np.linalg.norm(inside - head.eye, axis=1).argmin()])
         rim = np.array(rim)
         rim = rim[np.argsort(rim[:, 0])]
+        for axis in (1, 2):  # the helper's points zigzag between the lashes' two sides
+            rim[:, axis] = np.polyval(np.polyfit(rim[:, 0] - 0.3, rim[:, axis], 4), rim[:, 0] - 0.3)
+        rim[:, 2] -= 0.013 * (up + 1)  # the smoothed upper lid ends a little lower
         for side in (-1, 1):
             t = np.sort(rng.random(int(count * person.lashes))) * (len(rim) - 1)
             low = np.minimum(t.astype(int), len(rim) - 2)
@@ -572,6 +581,13 @@ def lashes(head: Head, rng, person: Person):
             strand = root[:, None] + curve
             strand[..., 0] *= side
             strands.append(strand)
+            if up > 0:  # the dark line along the lid's edge
+                ends = np.linspace(0, len(rim) - 1, 40)
+                line = np.stack([np.interp(ends, np.arange(len(rim)), rim[:, c]) for c in range(3)], axis=1)
+                line[:, 0] *= side
+                pieces = np.stack([line[:-1], line[1:]], axis=1)
+                t = np.linspace(0, 1.5, steps)[None, :, None]
+                strands += [pieces[:, :1] + t * (pieces[:, 1:] - pieces[:, :1]) + (0, 0, dz) for dz in (0.0, 0.004)]
     return np.concatenate(strands), np.linspace(0.0019, 0.0004, steps)
 
 
@@ -592,7 +608,7 @@ def build(person: Person, data: Path):
     rng = np.random.default_rng(person.seed)
     vertices, uvs, groups = build_vertices(data, person)
     head = Head(vertices, groups)
-    marks = {"cheek": head.cheek, "nose": head.nose, "ear": head.ear, "chin": head.chin}
+    marks = {"cheek": head.cheek, "nose": head.nose, "ear": head.ear, "chin": head.chin, "top": head.top}
     body = make_object("body", vertices, groups["body"], uvs)
     body.data.materials.append(skin_material(person, data, marks))
     body.modifiers.new("smooth", "SUBSURF").render_levels = 2
@@ -616,7 +632,7 @@ def build(person: Person, data: Path):
     aim = Vector((0, head.eye[1], head.eye[2] - 0.14))
     add_light("key", aim + Vector((-7, -11, 6)), aim, 7, 900, (1.0, 0.95, 0.90))
     add_light("fill", aim + Vector((9, -10, 0.5)), aim, 10, 210, (0.92, 0.96, 1.0))
-    add_light("front", aim + Vector((0, -14, 1.5)), aim, 8, 260)
+    add_light("front", aim + Vector((0, -13, 8)), aim, 8, 330)
     add_light("rim", aim + Vector((5, 8, 6)), aim, 4, 520, (1.0, 0.97, 0.93))
     world = bpy.data.worlds.new("world")
     bpy.context.scene.world = world
@@ -651,8 +667,10 @@ def render(out: Path, size: int, samples: int):
     scene.cycles_curves.shape = "RIBBONS"
     scene.render.resolution_x = scene.render.resolution_y = size
     scene.view_settings.view_transform = "Filmic"
+    scene.view_settings.exposure = 0.22
     scene.view_settings.look = "Medium High Contrast"
-    scene.render.image_settings.file_format = "PNG"
+    scene.render.image_settings.file_format = "JPEG" if out.suffix == ".jpg" else "PNG"
+    scene.render.image_settings.quality = 92
     scene.render.filepath = str(out)
     bpy.ops.render.render(write_still=True)
 

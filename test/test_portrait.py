@@ -1,0 +1,295 @@
+"""The animated photo: neutral is the photo, coefficients do what rig.py says, odd sources work or are refused."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.face_mesh import (
+    EYE_OUTER_LEFT,
+    EYE_OUTER_RIGHT,
+    INNER_LIP_LOWER,
+    INNER_LIP_UPPER,
+    LOWER_LID,
+    UPPER_LID,
+    find_face,
+    triangles,
+)
+from avatar_forcing_ros.motion.face_openings import curve_matrix, opening_mask
+from avatar_forcing_ros.motion.portrait import PortraitAvatar, read_picture
+
+ASSETS = Path(__file__).parents[1] / "avatar_forcing_ros" / "assets"
+SIZE = 384
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return read_picture(ASSETS / "portrait.jpg")
+
+
+@pytest.fixture(scope="module")
+def avatar(picture):
+    return PortraitAvatar(picture, SIZE)
+
+
+@pytest.fixture(scope="module")
+def neutral_points(avatar):
+    return find_face(avatar.render(rig.neutral()))
+
+
+def eye_distance(points):
+    return np.linalg.norm(points[EYE_OUTER_LEFT] - points[EYE_OUTER_RIGHT])
+
+
+def middle_gap(points):
+    return (points[14] - points[13])[1]
+
+
+def difference(a, b):
+    return np.abs(a.astype(int) - b.astype(int))
+
+
+def test_neutral_is_the_photo(avatar):
+    apart = difference(avatar.render(rig.neutral()), avatar.photo)
+    assert apart.mean() < 1.0
+    assert np.percentile(apart, 99) <= 12
+
+
+def test_same_latent_gives_the_same_picture_whatever_came_before(avatar):
+    latent = rig.pose(headYaw=0.2, jawOpen=0.3, eyeBlinkLeft=0.4)
+    first = avatar.render(latent)
+    avatar.render(rig.pose(headYaw=-0.4, mouthPucker=1.0))
+    assert np.array_equal(avatar.render(latent), first)
+    assert first.shape == (SIZE, SIZE, 3) and first.dtype == np.uint8
+
+
+def test_a_small_change_of_the_latent_is_a_small_change_of_the_picture(avatar):
+    """No jump: opening the mouth, closing the eyes and turning in steps changes the picture evenly."""
+    steps = [
+        avatar.render(rig.pose(jawOpen=0.25 * t, eyeBlinkLeft=t, eyeBlinkRight=t, headYaw=0.2 * t))
+        for t in np.linspace(0, 1, 41)
+    ]
+    changes = np.array([difference(a, b).mean() for a, b in zip(steps, steps[1:])])
+    assert changes.max() < 2.5 * np.median(changes)
+
+
+@pytest.mark.parametrize(
+    "motion",
+    [dict(headYaw=0.26), dict(headYaw=-0.26, headPitch=0.15), dict(headRoll=0.2, headX=0.2), dict(jawOpen=0.6), dict(headScale=0.1)],
+)
+def test_the_background_stays(avatar, motion):
+    """Corners far from the person do not change at all."""
+    frame = avatar.render(rig.pose(**motion))
+    edge = SIZE // 8
+    for corner in (np.s_[:edge, :edge], np.s_[:edge, -edge:]):
+        assert difference(frame[corner], avatar.photo[corner]).max() <= 2
+
+
+@pytest.mark.parametrize("value", [0.2, 0.4, 0.6])
+def test_jaw_opens_the_inner_lips_as_defined(avatar, neutral_points, value):
+    unit = eye_distance(neutral_points)
+    points = find_face(avatar.render(rig.pose(jawOpen=value)))
+    opened = (middle_gap(points) - middle_gap(neutral_points)) / unit
+    assert opened == pytest.approx(0.45 * value, rel=0.25, abs=0.035)
+
+
+def test_mouth_interior_is_dark_only_when_open(avatar, neutral_points):
+    """At rest nothing of the cavity shows; open, the middle of the mouth is darker than the lips."""
+    unit = eye_distance(neutral_points)
+    opened = avatar.render(rig.pose(jawOpen=0.5))
+    x, y = ((neutral_points[13] + neutral_points[14]) / 2)[:2]
+    inside = opened[int(y + 0.10 * unit), int(x)].mean()
+    before = avatar.photo[int(y + 0.10 * unit), int(x)].mean()
+    assert inside < 0.6 * before
+
+
+@pytest.mark.parametrize("side", ["Left", "Right"])
+def test_blink_closes_that_eye_only(avatar, neutral_points, side):
+    other = "Right" if side == "Left" else "Left"
+
+    def gap(points, which):
+        return np.mean([points[low][1] - points[up][1] for up, low in zip(UPPER_LID[which][2:-2], LOWER_LID[which][2:-2])])
+
+    points = find_face(avatar.render(rig.pose(**{f"eyeBlink{side}": 1.0})))
+    assert gap(points, side) < 0.55 * gap(neutral_points, side)
+    assert gap(points, other) > 0.75 * gap(neutral_points, other)
+
+
+def test_closed_eye_shows_no_iris(avatar, neutral_points):
+    """The pupil's place takes the brightness of skin."""
+    closed = avatar.render(rig.pose(eyeBlinkLeft=1.0, eyeBlinkRight=1.0))
+    for centre in (468, 473):
+        x, y = neutral_points[centre, :2].astype(int)
+        patch = np.s_[y - 2 : y + 1, x - 2 : x + 3]
+        assert closed[patch].mean() > avatar.photo[patch].mean() + 15
+
+
+@pytest.mark.parametrize(("value", "sign"), [(0.8, 1), (-0.8, -1)])
+def test_gaze_moves_both_irises_toward_the_side(avatar, neutral_points, value, sign):
+    points = find_face(avatar.render(rig.pose(gazeX=value)))
+    for iris in (468, 473):
+        assert sign * (points[iris] - neutral_points[iris])[0] > 0.02 * eye_distance(neutral_points)
+
+
+def test_smile_moves_corners_out_and_up(avatar, neutral_points):
+    points = find_face(avatar.render(rig.pose(mouthSmileLeft=1.0, mouthSmileRight=1.0)))
+    moved = (points - neutral_points) / eye_distance(neutral_points)
+    for corner, outward in ((61, -1), (291, 1)):
+        assert outward * moved[corner, 0] == pytest.approx(0.10, abs=0.05)
+        assert -moved[corner, 1] == pytest.approx(0.10, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "axis", "expected"),
+    [("headX", 0.3, 0, 0.3), ("headX", -0.3, 0, -0.3), ("headY", 0.2, 1, -0.2)],
+)
+def test_shift_is_in_eye_distances(avatar, neutral_points, name, value, axis, expected):
+    points = find_face(avatar.render(rig.pose(**{name: value})))
+    moved = (points - neutral_points)[:, axis].mean() / eye_distance(neutral_points)
+    assert moved == pytest.approx(expected, abs=0.04)
+
+
+@pytest.mark.parametrize("roll", [-0.25, 0.25])
+def test_roll_is_clockwise_as_seen(avatar, roll):
+    points = find_face(avatar.render(rig.pose(headRoll=roll)))
+    across = points[EYE_OUTER_LEFT] - points[EYE_OUTER_RIGHT]
+    neutral = find_face(avatar.photo)
+    rest = neutral[EYE_OUTER_LEFT] - neutral[EYE_OUTER_RIGHT]
+    assert np.arctan2(across[1], across[0]) - np.arctan2(rest[1], rest[0]) == pytest.approx(roll, abs=0.04)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_yaw_turns_the_nose_toward_the_side(avatar, neutral_points, sign):
+    points = find_face(avatar.render(rig.pose(headYaw=0.25 * sign)))
+
+    def nose_offset(p):
+        return p[1, 0] - (p[EYE_OUTER_LEFT, 0] + p[EYE_OUTER_RIGHT, 0]) / 2
+
+    assert sign * (nose_offset(points) - nose_offset(neutral_points)) > 0.06 * eye_distance(neutral_points)
+
+
+def test_any_latent_in_or_out_of_range_gives_a_picture(avatar):
+    random = np.random.default_rng(3)
+    for latent in random.uniform(-3, 3, (6, rig.DIM)):
+        assert avatar.render(latent).shape == (SIZE, SIZE, 3)
+    assert np.array_equal(avatar.render(np.full(rig.DIM, np.nan)), avatar.render(rig.neutral()))
+    with pytest.raises(InputError, match="32"):
+        avatar.render(np.zeros(31))
+
+
+@pytest.mark.parametrize("size", [128, 300, 511])
+def test_size_of_the_picture(picture, size):
+    frame = PortraitAvatar(picture, size).render(rig.pose(jawOpen=0.3, headYaw=0.2))
+    assert frame.shape == (size, size, 3)
+
+
+def save(path, image):
+    assert cv2.imwrite(str(path), image)
+    return path
+
+
+def test_odd_sources_give_the_same_face(picture, tmp_path):
+    """Grey, transparent, 16 bits, tiny, huge, tilted: each is animated."""
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    alpha = np.dstack([bgr, np.full(bgr.shape[:2], 255, np.uint8)])
+    alpha[:40, :, 3] = 0
+    height, width = bgr.shape[:2]
+    tilt = cv2.getRotationMatrix2D((width / 2, height / 2), 15, 1)
+    sources = {
+        "grey.png": cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY),
+        "alpha.png": alpha,
+        "deep.png": bgr.astype(np.uint16) * 257,
+        "tiny.png": cv2.resize(bgr, (200, 200), interpolation=cv2.INTER_AREA),
+        "huge.jpg": cv2.resize(bgr, (7680, 7680)),
+        "tilted.png": cv2.warpAffine(bgr, tilt, (width, height), borderMode=cv2.BORDER_REPLICATE),
+    }
+    for name, image in sources.items():
+        avatar = PortraitAvatar.from_file(save(tmp_path / name, image), 256)
+        opened = find_face(avatar.render(rig.pose(jawOpen=0.5)))
+        assert middle_gap(opened) > 0.1 * eye_distance(opened), name
+
+
+def test_the_largest_face_is_taken(picture):
+    small = cv2.resize(picture, None, fx=0.55, fy=0.55, interpolation=cv2.INTER_AREA)
+    both = np.full((picture.shape[0], picture.shape[1] + small.shape[1], 3), picture[5, 5], np.uint8)
+    both[:, small.shape[1] :] = picture
+    both[: small.shape[0], : small.shape[1]] = small[:, ::-1]
+    face = find_face(both)
+    assert face[:, 0].mean() > small.shape[1]
+
+
+@pytest.mark.parametrize("make", [lambda: np.full((300, 300, 3), 128, np.uint8), lambda: np.random.default_rng(0).integers(0, 255, (256, 320, 3), dtype=np.uint8)])
+def test_no_face_is_told(make):
+    with pytest.raises(InputError, match="no face"):
+        PortraitAvatar(make())
+
+
+@pytest.mark.parametrize("image", [np.zeros((20, 20, 3), np.uint8), np.zeros((200, 200), np.uint8), np.zeros((200, 200, 3), np.float32)])
+def test_unfit_arrays_are_told(image):
+    with pytest.raises(InputError):
+        PortraitAvatar(image)
+
+
+def test_unreadable_files_are_told(tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(b"")
+    for path in (broken, empty, tmp_path / "missing.jpg", tmp_path):
+        with pytest.raises(InputError, match=path.name):
+            PortraitAvatar.from_file(path)
+
+
+def test_both_people_of_the_package_have_a_calm_face():
+    for name in ("portrait.jpg", "user.jpg"):
+        path = ASSETS / name
+        assert path.stat().st_size <= 250_000
+        points = find_face(read_picture(path))
+        unit = eye_distance(points)
+        assert max(points[low][1] - points[up][1] for up, low in zip(INNER_LIP_UPPER, INNER_LIP_LOWER)) < 0.06 * unit
+        for side in ("Left", "Right"):
+            assert points[LOWER_LID[side][4]][1] - points[UPPER_LID[side][4]][1] > 0.05 * unit
+
+
+def test_triangles_cover_the_face_without_its_holes():
+    found = triangles()
+    assert found.shape == (852, 3)
+    assert set(found.ravel()) == set(range(468))
+
+
+def test_opening_mask_fades_in_and_measures_area():
+    x = np.linspace(10, 50, 21)
+    arch = np.sin(np.linspace(0, np.pi, 21))
+    upper = np.column_stack([x, np.full(21, 30.0)])
+    areas = []
+    for height in (0.0, 0.2, 0.5, 1.0, 3.0, 10.0):
+        found = opening_mask(upper, np.column_stack([x, 30 + height * arch]), (64, 64))
+        areas.append(0.0 if found is None else found[2].sum())
+    assert areas[0] == 0.0
+    assert all(a <= b for a, b in zip(areas, areas[1:]))
+    assert areas[-1] == pytest.approx(10 * 40 * 2 / np.pi, rel=0.06)
+    assert opening_mask(upper - 200, upper - 200 + (0, 10), (64, 64)) is None
+
+
+def test_curve_goes_through_its_points():
+    points = np.random.default_rng(1).normal(size=(9, 2))
+    curve = curve_matrix(9) @ points
+    assert np.allclose(curve[::4], points)
+
+
+@pytest.mark.parametrize("name", ["a2f2d_sample.png", "single_face.jpg", "face_no_surprise.jpg", "multi_face.jpg"])
+def test_real_photos(name):
+    data = Path(os.environ.get("AVATAR_FORCING_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    path = data / "portraits" / name
+    if not path.exists():
+        pytest.skip("real photos are not here")
+    avatar = PortraitAvatar.from_file(path, 320)
+    assert difference(avatar.render(rig.neutral()), avatar.photo).mean() < 2.0
+    rest = find_face(avatar.photo)
+    turned = find_face(avatar.render(rig.pose(headYaw=0.2)))
+    offset = [p[1, 0] - (p[EYE_OUTER_LEFT, 0] + p[EYE_OUTER_RIGHT, 0]) / 2 for p in (rest, turned)]
+    assert offset[1] - offset[0] > 0.03 * eye_distance(rest)
