@@ -53,7 +53,7 @@ _CURVATURE = _WEIGHTED @ _EFFECT + np.diag([1 / spread**2 for spread, _ in _MOUT
 _DEAD_ZONE = rig.neutral()
 for _names, _value in (
     ("gazeX gazeY", 0.10),
-    ("eyeBlinkLeft eyeBlinkRight", 0.15),
+    ("eyeBlinkLeft eyeBlinkRight", 0.12),
     ("eyeWideLeft eyeWideRight eyeSquintLeft eyeSquintRight", 0.20),
     ("browInnerUp browDownLeft browDownRight browOuterUpLeft browOuterUpRight", 0.12),
     ("mouthStretchLeft mouthStretchRight mouthPress mouthFunnel mouthUpperUp mouthLowerDown", 0.15),
@@ -68,22 +68,22 @@ for _names, _value in (
 # with known coefficients.
 _SEEN_OF_BROW = 0.68
 _SEEN_OF_SQUINT = 0.60
-_SEEN_OF_GAZE = (0.80, 0.60)  # across, up and down
+_SEEN_OF_GAZE = (0.75, 0.70)  # across, up and down
 _CLOSED_GAP = 0.012  # D; inner lips nearer than this touch
-_LID_GAP_CLOSED = 0.026  # D; what the mesh still shows between closed lids
+_LID_GAP_CLOSED = 0.30  # of the gap at rest; what the mesh still shows between closed lids
 _LOWER_LID_IN_BLINK = 0.45  # of the closing; the mesh lifts the lower lid when the upper one closes ...
 _BROW_IN_BLINK = 0.018  # D; ... and the brows
 _IRIS_IN_WIDE_EYE = 0.4  # of gazeY; the mesh sets the iris lower in an eye opened wide
 
 
-def mouth_gap(measures: np.ndarray) -> float:
-    """Distance between the inner lips, in D."""
-    return float(measures[AT["upperLip"]] - measures[AT["lowerLip"]])
+def mouth_gap(measures: np.ndarray) -> np.ndarray:
+    """Distance between the inner lips, in D. measures: (..., len(MEASURES))."""
+    return measures[..., AT["upperLip"]] - measures[..., AT["lowerLip"]]
 
 
-def smile_reach(delta: np.ndarray) -> float:
+def smile_reach(delta: np.ndarray) -> np.ndarray:
     """How far the corners moved outward plus upward from `rest`, mean of both sides, in D. A whole smile gives 0.2."""
-    return float(0.5 * sum(delta[AT[name + side]] for name in ("cornerOut", "cornerUp") for side in ("Right", "Left")))
+    return 0.5 * sum(delta[..., AT[name + side]] for name in ("cornerOut", "cornerUp") for side in ("Right", "Left"))
 
 
 def expression_of(measures: np.ndarray, rest: np.ndarray, yaw: float = 0.0) -> np.ndarray:
@@ -100,6 +100,7 @@ def expression_of(measures: np.ndarray, rest: np.ndarray, yaw: float = 0.0) -> n
     change = {name: delta[AT[name]] for name, _ in _MOUTH_ROWS if name != "red"}
     change["red"] = delta[AT["upperRed"]] + delta[AT["lowerRed"]]
     latent[_MOUTH_INDEX] = _explain_mouth(np.array([change[name] for name, _ in _MOUTH_ROWS]))
+    _join_rounding(latent)
     calm = np.sign(latent) * np.maximum(np.abs(latent) - _DEAD_ZONE, 0.0) / (1.0 - _DEAD_ZONE)
     # The jaw answers for whatever of the gap between the lips no other coefficient explains.
     lips = 0.08 * (calm[rig.INDEX["mouthUpperUp"]] + calm[rig.INDEX["mouthLowerDown"]]) + 0.12 * calm[rig.INDEX["mouthFunnel"]]
@@ -117,7 +118,7 @@ def _eyes(latent: np.ndarray, now: np.ndarray, rest: np.ndarray, scale: float) -
         rise = max(delta[AT["lowerLid" + side]], 0.0)
         # Two unknowns, two equations: a blink closes the gap and takes the lower lid along, a squint lifts the lower
         # lid (rig.py: 0.04 D) and closes the gap by as much.
-        whole, lift = rest_gap - _LID_GAP_CLOSED, 0.04 * _SEEN_OF_SQUINT
+        whole, lift = rest_gap * (1.0 - _LID_GAP_CLOSED), 0.04 * _SEEN_OF_SQUINT
         closing = max(shrink, 0.0)
         squint = max(rise - _LOWER_LID_IN_BLINK * closing, 0.0) / (lift * (1.0 - _LOWER_LID_IN_BLINK))
         squint = min(squint, closing / lift)
@@ -131,6 +132,10 @@ def _eyes(latent: np.ndarray, now: np.ndarray, rest: np.ndarray, scale: float) -
         latent[rig.INDEX["browDown" + side]] = max(-(inner + middle) / 2, 0.0) / 0.07
         latent[rig.INDEX["browOuterUp" + side]] = max(outer, 0.0) / 0.10
         inner_rise.append(inner)
+    # Eyes blink together: where both close, each supports the measure of the other. A wink stays one.
+    lids = [rig.INDEX["eyeBlinkLeft"], rig.INDEX["eyeBlinkRight"]]
+    together = min(max((min(latent[lids]) - 0.2) / 0.2, 0.0), 1.0)
+    latent[lids] += 0.5 * together * (latent[lids].max() - latent[lids])
     latent[rig.INDEX["browInnerUp"]] = max(sum(inner_rise) / 2, 0.0) / 0.10
     wide = (latent[rig.INDEX["eyeWideLeft"]] + latent[rig.INDEX["eyeWideRight"]]) / 2
     shift = delta[[AT["gazeRight"], AT["gazeUp"]]] * scale / _SEEN_OF_GAZE  # in widths of the eye, not in D
@@ -146,6 +151,16 @@ def _share_the_near_side(latent: np.ndarray, yaw: float) -> None:
     for name in ("eyeBlink", "eyeWide", "eyeSquint", "browDown", "browOuterUp"):
         i, j = rig.INDEX[name + far], rig.INDEX[name + near]
         latent[i] += share * (latent[j] - latent[i])
+
+
+def _join_rounding(latent: np.ndarray) -> None:
+    """Narrow lips (pucker) that also rise are one movement, the funnel: least squares shares it among all."""
+    pucker, funnel, up, down = (rig.INDEX[n] for n in ("mouthPucker", "mouthFunnel", "mouthUpperUp", "mouthLowerDown"))
+    share = min(2.0 * latent[pucker], latent[up] / 0.75, 1.0 - latent[funnel])
+    latent[funnel] += share
+    latent[pucker] -= share / 2
+    latent[up] -= 0.75 * share
+    latent[down] = max(latent[down] - 0.75 * share, 0.0)
 
 
 def _explain_mouth(change: np.ndarray) -> np.ndarray:
@@ -212,7 +227,6 @@ class NeutralLearner:
         self._age = 0.0  # seconds of face seen
         self._kept = -np.inf
         self._rows: list[np.ndarray] = []  # measures, angles, centre, log scale; at most _ROWS + 1
-        self._weights: list[tuple[float, float]] = []  # of the mouth, of the rest
         self.face: NeutralFace | None = None
 
     def observe(self, measures: np.ndarray, angles: np.ndarray, centre: np.ndarray, scale: float, seconds: float) -> NeutralFace:
@@ -228,11 +242,11 @@ class NeutralLearner:
         if self._age - self._kept >= self.learn_seconds / _ROWS:
             self._kept = self._age
             self._rows.append(np.concatenate([measures, angles, centre, [np.log(scale)]]))
-            facing = _calm(float(np.abs(angles[:2]).max()) - 0.3, 0.2)
-            self._weights.append(facing * _calmness(measures, TYPICAL, 0.05, 0.06) + 1e-3)
-        rows = np.array(self._rows)
-        weights = np.array(self._weights)[:, _PART]
-        count = len(MEASURES)
+        rows, count = np.array(self._rows), len(MEASURES)
+        facing = _calm(np.abs(rows[:, count : count + 2]).max(axis=1) - 0.3, 0.2)
+        # Brows and lids are as various as people: what counts as raised is judged against the lowest seen.
+        usual = np.where(_PART == 0, TYPICAL, np.quantile(rows[:, :count], 0.1, axis=0))
+        weights = facing[:, None] * _calmness(rows[:, :count], usual, 0.05, 0.06)[:, _PART] + 1e-3
         level = _quantile(rows[:, :count], weights, LEVEL)
         seen = weights.sum(axis=0) * self.learn_seconds / _ROWS
         rest = TYPICAL + np.clip(level - TYPICAL, -LIMIT, LIMIT) * seen / (seen + _TYPICAL_SECONDS)
@@ -242,7 +256,7 @@ class NeutralLearner:
     def _follow(self, measures, angles, centre, scale, seconds) -> None:
         rest = self.face
         rate = seconds / min(max(self._age, 2.0), _SLOWEST)
-        still = _calm(float(np.abs(angles - rest.angles).max()), 0.2)
+        still = _calm(np.abs(angles - rest.angles).max(), 0.2)
         share = still * np.maximum(_calmness(measures, rest.measures, 0.03, 0.03)[_PART], 0.03)
         self._set(
             rest.measures + rate * share * (measures - rest.measures),
@@ -259,19 +273,20 @@ class NeutralLearner:
 
 
 def _calmness(measures: np.ndarray, rest: np.ndarray, gap: float, reach: float) -> np.ndarray:
-    """How calm the mouth, the lids and all else are, (3,) from 0 to 1, if `rest` were the face at rest.
+    """How calm the mouth, the lids and all else are, (..., 3) from 0 to 1, if `rest` were the face at rest.
 
-    gap: D between the lips that counts as an open mouth. reach: D of movement that may be a person's own shape.
+    measures: (..., len(MEASURES)). gap: D between the lips that counts as an open mouth. reach: D of movement that
+    may be a person's own shape.
     """
     delta = measures - rest
     mouth = _calm(mouth_gap(measures), gap) * _calm(smile_reach(delta) - reach, 0.03)
-    brows = _calm(max(delta[AT["browMiddleRight"]], delta[AT["browMiddleLeft"]]) - 0.7 * reach, 0.03)
-    narrowest = min(measures[AT[n]] / rest[AT[n]] for n in ("lidGapRight", "lidGapLeft"))
-    return np.array([mouth, brows * _calm(0.75 - narrowest, 0.15), brows])
+    brows = _calm(np.maximum(delta[..., AT["browMiddleRight"]], delta[..., AT["browMiddleLeft"]]) - 0.02, 0.03)
+    lids = measures[..., [AT["lidGapRight"], AT["lidGapLeft"]]] / TYPICAL[AT["lidGapRight"]]
+    return np.stack([mouth, brows * _calm(0.65 - lids.min(axis=-1), 0.15), brows], axis=-1)
 
 
-def _calm(excess: float, width: float) -> float:
-    return float(np.exp(-((max(excess, 0.0) / width) ** 2)))
+def _calm(excess, width: float):
+    return np.exp(-((np.maximum(excess, 0.0) / width) ** 2))
 
 
 def _quantile(values: np.ndarray, weights: np.ndarray, level: np.ndarray) -> np.ndarray:

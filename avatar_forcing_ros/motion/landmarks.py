@@ -150,11 +150,11 @@ class Measure:
 
 
 _SIDED = {
-    "lidGap": Measure(0.095, 0.040, 0.65),
+    "lidGap": Measure(0.095, 0.055, 0.65),
     "lowerLid": Measure(-0.034, 0.020, 0.40),
-    "browInner": Measure(0.200, 0.060, 0.40),
-    "browMiddle": Measure(0.250, 0.060, 0.40),
-    "browOuter": Measure(0.170, 0.060, 0.40),
+    "browInner": Measure(0.200, 0.110, 0.40),
+    "browMiddle": Measure(0.250, 0.110, 0.40),
+    "browOuter": Measure(0.170, 0.110, 0.40),
     "cornerOut": Measure(0.272, 0.050, 0.50),
     "cornerUp": Measure(-0.265, 0.070, 0.45),
 }

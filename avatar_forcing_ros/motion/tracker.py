@@ -141,7 +141,9 @@ class FaceTracker:
             self._learner.reset()
         if time_s - self._seen > _HOLD:  # found (again): take over from what is shown
             self._frozen = self._motion
-            self._found = time_s - (_RETURN if first else 0.0)
+            # On the first image there is nothing to take over from, but the neutral face is a guess: show part of it.
+            head_start = 0.0 if not first else 0.4 if self._known is None else 1.0
+            self._found = time_s - head_start * _RETURN
             self._filter = _OneEuro()
         pose = landmarks.fit_pose(points)
         measures = landmarks.measure_face(points, pose)
