@@ -211,7 +211,7 @@ def test_wrong_signals():
 
 
 def test_an_unknown_generator():
-    with pytest.raises(InputError, match="unknown generator 'reflexx'; known are .*reflex"):
+    with pytest.raises(InputError, match="'reflexx' is unknown; use one of .*reflex"):
         make_generator("reflexx")
 
 
