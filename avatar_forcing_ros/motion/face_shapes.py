@@ -34,7 +34,7 @@ _CHIN_POINTS = (  # (right, left, how much of the chin's way this point of the j
 )  # fmt: skip
 _NOSE = (1, 2, 4, 5, 6, 98, 327, 197, 195, 168, 64, 294, 129, 358, 94, 19)
 _LIPS = tuple(dict.fromkeys(INNER_LIP_UPPER + INNER_LIP_LOWER + OUTER_LIP_UPPER + OUTER_LIP_LOWER))
-_CHIN_DROP = 0.30  # of the jaw's coefficient; the soft chin follows the lip by three quarters, as the mesh sees it
+_CHIN_DROP = 0.38  # of the jaw's coefficient: the chin goes nearly as far as the lower lip
 
 
 class Shapes:

@@ -123,9 +123,11 @@ class PortraitAvatar:
         behind = self._background.astype(np.float32)
         cover = np.maximum(mask, 0.08)[..., None]
         person = np.clip((photo - (1 - cover) * behind) / cover, 0, 255)
+        rim = max(1, round(0.008 * self._unit))
         for side in ("Right", "Left"):  # closed lids must not show the eye that the photo has between them
             opening = np.zeros(mask.shape, np.uint8)
             cv2.fillPoly(opening, [points[UPPER_LID[side] + LOWER_LID[side][::-1], :2].astype(np.int32)], 1)
+            opening[rim:] |= opening[:-rim].copy()
             person = completed(person.astype(np.float32), opening.astype(np.float32))
         layer = np.dstack([person, mask * 255.0]) + 0.5
         self._pad = self.size // 4
