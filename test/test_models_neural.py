@@ -8,7 +8,7 @@ from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media.images import decode_image
 from avatar_forcing_ros.models import AvatarForcing, Identity, ModelConfig
-from avatar_forcing_ros.models.autoencoder import AutoEncoder
+from avatar_forcing_ros.models.autoencoder import AutoEncoder, sample_rows
 from avatar_forcing_ros.models.plain import decode
 from avatar_forcing_ros.models.runtime import prepare_autoencoder
 from avatar_forcing_ros.motion.neural import Crop, HeldCrop, NeuralAvatar, NeuralEncoder, portrait_image, to_images, to_tensor
@@ -48,6 +48,14 @@ def test_several_frames_at_once_equal_one_after_the_other():
     assert single.shape == (3, 3, 64, 64)
     assert torch.allclose(single, batch, atol=1e-4) and torch.allclose(single, plain, atol=1e-4)
     assert not torch.allclose(single[0], single[1], atol=1e-3)
+
+
+def test_rows_are_sampled_as_grid_sample_does():
+    torch.manual_seed(0)
+    feature, grid = torch.randn(1, 5, 12, 12), 1.5 * torch.randn(1, 7, 9, 2)
+    grid[0, 0, :4] = torch.tensor([[-1.0, -1.0], [1.0, 1.0], [40.0, 0.1], [-1.0 - 1 / 12, 0.0]])
+    want = torch.nn.functional.grid_sample(feature, grid, align_corners=False)
+    assert torch.allclose(sample_rows(feature, grid), want, atol=1e-5)
 
 
 def test_bfloat16_draws_nearly_the_same_image():

@@ -241,10 +241,28 @@ def warp(feature: Tensor, flow: Tensor) -> Tensor:
     grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)  # (s, s, 2), x first
     grid = grid + flow.permute(0, 2, 3, 1)  # (N, s, s, 2)
     # All frames sample the same map: they are laid below each other instead of repeating the map.
-    sampled = F.grid_sample(
-        feature.float(), grid.reshape(1, count * size, size, 2), mode="bilinear", align_corners=False
+    grid = grid.reshape(1, count * size, size, 2)
+    sampled = sample_rows(feature, grid) if grid.device.type == "cpu" else F.grid_sample(
+        feature.float(), grid, mode="bilinear", align_corners=False
     )  # (1, C, N s, s)
     return sampled[0].unflatten(1, (count, size)).transpose(0, 1)
+
+
+def sample_rows(feature: Tensor, grid: Tensor) -> Tensor:
+    """What F.grid_sample does, several times faster on a CPU where the channels of a pixel lie side by side: a sample is
+    a weighted sum of four rows of channels. feature: (1, C, s, s), grid: (1, h, w, 2) -> (1, C, h, w)."""
+    _, channels, size, _ = feature.shape
+    rows = feature.float().permute(0, 2, 3, 1).reshape(-1, channels)
+    place = ((grid.reshape(-1, 2) + 1.0) * size - 1.0) / 2.0  # (h w, 2) in pixels, x first
+    low = place.floor().clamp_(-1, size - 1)
+    share = (place - low).clamp_(0, 1)  # of the higher neighbour
+    near, far = ((1.0 - share) * (low >= 0)).unbind(-1), (share * (low < size - 1)).unbind(-1)  # nothing lies outside
+    x, y = low.to(torch.int32).unbind(-1)
+    first = y * size + x
+    index = torch.stack([first, first + 1, first + size, first + size + 1], 1).clamp_(0, len(rows) - 1)
+    weight = torch.stack([near[1] * near[0], near[1] * far[0], far[1] * near[0], far[1] * far[0]], 1)
+    sampled = F.embedding_bag(index, rows, mode="sum", per_sample_weights=weight)  # (h w, C)
+    return sampled.view(1, *grid.shape[1:3], channels).permute(0, 3, 1, 2)
 
 
 class Decoder(nn.Module):

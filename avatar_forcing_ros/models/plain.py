@@ -48,12 +48,12 @@ class PlainStream:
         table = np.linspace(1.0, 0.0, 1000)
         sigmas = [table[np.abs(1000.0 * table - t).argmin()] for t in times] + [0.0]
         for t, sigma, following in zip(times, sigmas, sigmas[1:]):
-            t_of_frames = torch.full((1, context + new), t)
+            t_of_frames = torch.full((1, context + new), t, device=x.device)
             t_of_frames[:, :context] = 0.0
             none, audio, user = self._pass(x.float(), t_of_frames, signals)[0].double().split(1)
             v = none + self.audio_guidance * (audio - none) + self.user_guidance * (user - none)
             x[:, context:] += (following - sigma) * v[:, context:]
-        _, self_new, cross_new = self._pass(x.float(), torch.zeros(1, context + new), signals)
+        _, self_new, cross_new = self._pass(x.float(), torch.zeros(1, context + new, device=x.device), signals)
         self._keep(self_new, cross_new)
         self.latents, self.signals = x[:, -config.look_ahead :], tuple(s[:, -config.look_ahead :] for s in signals)
         self.frame += new
@@ -82,11 +82,11 @@ class PlainStream:
         shift_out, scale_out = transformer.final_modulation(hidden).chunk(2, -1)
 
         first = self.frame - (config.look_ahead if self.frame else 0)
-        frames = torch.arange(first, first + count)
+        frames = torch.arange(first, first + count, device=x.device)
         earlier = self.self_cache[0][0].shape[2] if self.self_cache else 0
         earlier_cross = self.cross_cache[0][0].shape[2] if self.cross_cache else 0
-        self_keys = torch.arange(first - earlier, first + count)
-        cross_keys = torch.arange(first - earlier_cross, first + count)
+        self_keys = torch.arange(first - earlier, first + count, device=x.device)
+        cross_keys = torch.arange(first - earlier_cross, first + count, device=x.device)
         self_mask = self_keys[None] <= frames[:, None] + config.look_ahead
         cross_mask = (cross_keys[None] - frames[:, None]).abs() <= config.look_ahead
 
@@ -111,7 +111,7 @@ class PlainStream:
 
     def _embed_times(self, times: Tensor) -> Tensor:
         half = self.model.config.time_frequencies // 2
-        angle = times[..., None] * torch.exp(-math.log(10000.0) * torch.arange(half) / half)
+        angle = times[..., None] * torch.exp(-math.log(10000.0) * torch.arange(half, device=times.device) / half)
         return self.model.transformer.embed_time(torch.cat([angle.cos(), angle.sin()], -1))
 
     @staticmethod
@@ -123,7 +123,8 @@ class PlainStream:
         """Channel pairs as complex numbers, turned by angle = frame * 10000^(-2 i / d), in float64."""
         pairs = torch.view_as_complex(x.double().unflatten(-1, (-1, 2)).contiguous())
         count = pairs.shape[-1]
-        angle = frames[:, None].double() * ROTARY_BASE ** (-torch.arange(count, dtype=torch.float64) / count)
+        i = torch.arange(count, dtype=torch.float64, device=x.device)
+        angle = frames[:, None].double() * ROTARY_BASE ** (-i / count)
         return torch.view_as_real(pairs * torch.polar(torch.ones_like(angle), angle)).flatten(-2).float()
 
     @staticmethod
@@ -179,7 +180,7 @@ def _decode_one(model: AvatarForcing, identity: Identity, latent: Tensor) -> Ten
     for stage, feature in zip(decoder.stages, identity.features):
         x = styled(stage.conv, styled(stage.up, x))
         flow = flow_of(stage.flow, x) if flow is None else flow_of(stage.flow, x) + upsample(flow)
-        line = torch.linspace(-1, 1, x.shape[-1])
+        line = torch.linspace(-1, 1, x.shape[-1], device=x.device)
         grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)[None] + flow[:, :2].tanh().permute(0, 2, 3, 1)
         mask = flow[:, 2:].sigmoid()
         warped = F.grid_sample(feature, grid, align_corners=False) * mask

@@ -35,6 +35,7 @@ from avatar_forcing_ros.models.transformer import (
     rotary_angles,
     rotate,
 )
+from avatar_forcing_ros.timeline import FRAME_RATE
 
 BRANCHES = 3  # nothing, the avatar's sound, the user
 
@@ -271,7 +272,7 @@ class MotionStream:
     def _pull(self, latents: Tensor) -> Tensor:
         """The anchor's shift (1, n, D) of new frames (1, n, D), and the slow mean brought up to date."""
         anchor, count, state = self.anchor, latents.shape[1], self.state
-        decay = 1.0 - 1.0 / (anchor.time_constant * 25.0 + 1.0)
+        decay = 1.0 - 1.0 / (anchor.time_constant * FRAME_RATE + 1.0)
         age = torch.arange(count - 1, -1, -1, device=latents.device)
         weight = (1.0 - decay) * decay**age  # (n,)
         mean = decay**count * state.mean + (weight[:, None] * latents.float()).sum(1)  # (1, D)
