@@ -22,8 +22,8 @@ from ..timeline import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from .base import BlockSignals
 
 MIRROR_DELAY_FRAMES = 6  # 240 ms: people mirror each other later than that, but the rest of the chain adds its own
-SMILE_GAIN = 0.75
-HEAD_GAIN = 0.35
+SMILE_GAIN = 0.9
+HEAD_GAIN = 0.45
 
 _I = rig.INDEX
 _SMILE = [_I["mouthSmileLeft"], _I["mouthSmileRight"]]
