@@ -99,8 +99,10 @@ def expression_of(measures: np.ndarray, rest: np.ndarray, yaw: float = 0.0) -> n
     _share_the_near_side(latent, yaw)
     change = {name: delta[AT[name]] for name, _ in _MOUTH_ROWS if name != "red"}
     change["red"] = delta[AT["upperRed"]] + delta[AT["lowerRed"]]
-    latent[_MOUTH_INDEX] = _explain_mouth(np.array([change[name] for name, _ in _MOUTH_ROWS]))
-    _join_rounding(latent)
+    inward = -(change["cornerOutRight"] + change["cornerOutLeft"]) / 2
+    roundest = min(max(inward / 0.05, 0.0), 1.0)  # lips are round only where they are narrow
+    latent[_MOUTH_INDEX] = _explain_mouth(np.array([change[name] for name, _ in _MOUTH_ROWS]), roundest)
+    _join_rounding(latent, roundest)
     calm = np.sign(latent) * np.maximum(np.abs(latent) - _DEAD_ZONE, 0.0) / (1.0 - _DEAD_ZONE)
     # The jaw answers for whatever of the gap between the lips no other coefficient explains.
     lips = 0.08 * (calm[rig.INDEX["mouthUpperUp"]] + calm[rig.INDEX["mouthLowerDown"]]) + 0.12 * calm[rig.INDEX["mouthFunnel"]]
@@ -153,25 +155,24 @@ def _share_the_near_side(latent: np.ndarray, yaw: float) -> None:
         latent[i] += share * (latent[j] - latent[i])
 
 
-def _join_rounding(latent: np.ndarray) -> None:
+def _join_rounding(latent: np.ndarray, roundest: float) -> None:
     """Narrow lips (pucker) that also rise are one movement, the funnel: least squares shares it among all."""
     pucker, funnel, up, down = (rig.INDEX[n] for n in ("mouthPucker", "mouthFunnel", "mouthUpperUp", "mouthLowerDown"))
-    share = min(2.0 * latent[pucker], latent[up] / 0.75, 1.0 - latent[funnel])
+    share = min(2.0 * latent[pucker], latent[up] / 0.75, max(roundest - latent[funnel], 0.0))
     latent[funnel] += share
     latent[pucker] -= share / 2
     latent[up] -= 0.75 * share
     latent[down] = max(latent[down] - 0.75 * share, 0.0)
 
 
-def _explain_mouth(change: np.ndarray) -> np.ndarray:
+def _explain_mouth(change: np.ndarray, roundest: float) -> np.ndarray:
     """The coefficients, within their ranges, whose summed effects explain the change best (least squares).
 
-    Coordinate descent; each step solves one coefficient exactly, so it converges in a few sweeps.
+    `roundest` limits the funnel. Coordinate descent; each step solves one coefficient exactly, so it converges in a few sweeps.
     """
     target = _WEIGHTED @ change
     low, high = rig.LOW[_MOUTH_INDEX], rig.HIGH[_MOUTH_INDEX].copy()
-    inward = -(change[_ROW["cornerOutRight"]] + change[_ROW["cornerOutLeft"]]) / 2
-    high[_MOUTH_NAMES.index("mouthFunnel")] = min(max(inward / 0.05, 0.0), 1.0)  # lips are round only where they are narrow
+    high[_MOUTH_NAMES.index("mouthFunnel")] = roundest
     solution = np.zeros(len(target))
     for _ in range(12):
         for i in range(len(target)):
