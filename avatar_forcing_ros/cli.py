@@ -16,6 +16,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_weights(commands)
     return parser
 
 
@@ -84,6 +85,31 @@ def _run(arguments: argparse.Namespace) -> None:
         delay = 0.0 if arguments.offline else figures["presentation_delay_s"]
         write_side_by_side(session.user_video, session.out, arguments.side_by_side, delay)
         print(f"{arguments.side_by_side}: user and avatar beside each other")
+
+
+def _add_weights(commands) -> None:
+    weights = commands.add_parser("weights", help="check or convert the authors' weights (docs/weights.md)")
+    works = weights.add_subparsers(dest="what", required=True, metavar="check|convert")
+    check = works.add_parser("check", help="list what fits, what is missing, what is left over")
+    check.add_argument("folder", metavar="DIR")
+    check.set_defaults(work=_check_weights)
+    convert = works.add_parser("convert", help="write one safetensors file, which loads faster")
+    convert.add_argument("folder", metavar="DIR")
+    convert.add_argument("out", metavar="OUT.safetensors")
+    convert.set_defaults(work=_convert_weights)
+
+
+def _check_weights(arguments: argparse.Namespace) -> None:
+    from avatar_forcing_ros.models.weights import check_weights
+
+    check_weights(arguments.folder)
+    print("the weights fit")
+
+
+def _convert_weights(arguments: argparse.Namespace) -> None:
+    from avatar_forcing_ros.models.weights import convert_weights
+
+    print(f"written: {convert_weights(arguments.folder, arguments.out)}")
 
 
 def _print_figures(out: str, figures: dict) -> None:

@@ -36,6 +36,7 @@ class AvatarNode(LifecycleNode):
         self.fault = ""  # why the last transition failed, for people
         self.stopping = threading.Event()  # set while the node is not active: threads end on it
         self.stopping.set()
+        self._thread: threading.Thread | None = None
         self._jumps = 0
         self._counts: dict[str, int] = {}
         self._before: dict[str, set] = {}  # what existed before configure, and before activate
@@ -111,6 +112,27 @@ class AvatarNode(LifecycleNode):
             self.stopping.wait(0.002 if clock.ros_time_is_active else min(remaining / NANOSECONDS, 0.5))
         return False
 
+    def run_thread(self, work) -> None:
+        """Runs `work` in a thread until the node stops; an error in it ends the node, so that it is started again."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:
+                if self.context.ok():  # else: the process is ending and publishers are gone
+                    self.fault = f"{type(error).__name__}: {error}"
+                    self.get_logger().error(traceback.format_exc())
+                    self.context.shutdown()
+
+        self._thread = threading.Thread(target=guarded, daemon=True)
+        self._thread.start()
+
+    def join_thread(self, timeout_s: float = 10.0) -> None:
+        """Waits for the thread to end, after `stopping` has been set."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+            self._thread = None
+
     def count(self, what: str, n: int = 1) -> None:
         """Add to a counter that diagnostics show."""
         self._counts[what] = self._counts.get(what, 0) + n
@@ -150,9 +172,13 @@ class AvatarNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS  # back to unconfigured: it may be tried again
 
     def halt(self) -> None:
+        """Stops from any state; what cannot be finished becomes the node's fault."""
         self.stopping.set()
-        self.stop()
-        self.teardown()
+        for work in (self.stop, self.teardown):
+            try:
+                work()
+            except AvatarForcingError as error:
+                self.fault = str(error)
 
     def _entities(self) -> set:
         return {*self.publishers, *self.subscriptions, *self.timers, *self.services}
@@ -203,25 +229,24 @@ class AvatarNode(LifecycleNode):
 
 
 def run_node(node_class: type[AvatarNode]) -> int:
-    """The main function of a node's executable. Exit status 1 where it could not start."""
+    """The main function of a node's executable. Exit status 1, and a last line "error: ...", where something failed."""
     rclpy.init()
-    node = None
+    node, fault = None, ""
     try:
         node = node_class()
-        if node.param("autostart"):
-            ok = TransitionCallbackReturn.SUCCESS
-            if node.trigger_configure() != ok or node.trigger_activate() != ok:
-                print(f"error: {node.fault}", file=sys.stderr)
-                return 1
-        rclpy.spin(node)
+        ok = TransitionCallbackReturn.SUCCESS
+        if not node.param("autostart") or (node.trigger_configure() == ok and node.trigger_activate() == ok):
+            rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (AvatarForcingError, ParameterException) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        fault = str(error)
     finally:
         if node is not None:
             node.halt()
+            fault = fault or node.fault
             node.destroy_node()
         rclpy.try_shutdown()
-    return 0
+    if fault:
+        print(f"error: {fault}", file=sys.stderr)
+    return 1 if fault else 0

@@ -32,7 +32,6 @@ class FaceIngest(AvatarNode):
         self.declare("space", "rig", "the motion space; it must be the generator's", choices=tuple(SPACES))
         self.declare_network()
         self.declare("learn_seconds", 2.0, "how long the user's neutral face is learned", 0.0, 30.0)
-        self._thread: threading.Thread | None = None
         self._arrived = threading.Condition()
         self._waiting = None  # the newest image that has not been tracked
 
@@ -48,15 +47,12 @@ class FaceIngest(AvatarNode):
     def start(self) -> None:
         kind, topic = (CompressedImage, "camera/image_raw/compressed") if self.param("compressed") else (Image, "camera/image_raw")
         self.create_subscription(kind, topic, self._on_image, qos.reading(2, self.param("reliable")))
-        self._thread = threading.Thread(target=self._track, daemon=True)
-        self._thread.start()
+        self.run_thread(self._track)
 
     def stop(self) -> None:
         with self._arrived:
             self._arrived.notify_all()
-        if self._thread is not None:
-            self._thread.join(2.0)
-            self._thread = None
+        self.join_thread()
 
     def teardown(self) -> None:
         if getattr(self, "_tracker", None) is not None:

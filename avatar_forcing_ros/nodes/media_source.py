@@ -36,7 +36,6 @@ class MediaSource(AvatarNode):
         self.declare("exit_when_done", False, "end the process when the source has been played")
         self.declare("frame_id", "camera", "frame_id of the images")
         self._media = None
-        self._thread: threading.Thread | None = None
         self.done = threading.Event()
 
     def setup(self) -> None:
@@ -55,14 +54,12 @@ class MediaSource(AvatarNode):
 
     def start(self) -> None:
         self.done.clear()
-        self._thread = threading.Thread(target=self._play, daemon=True)
-        self._thread.start()
+        self.run_thread(self._play)
 
     def stop(self) -> None:
         if self._media is not None:
             self._media.close()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(2.0)
+        self.join_thread()
 
     def _play(self) -> None:
         start = seconds_to_ns(self.param("start_time")) or self.now_ns()

@@ -54,7 +54,6 @@ class MotionGenerator(AvatarNode):
         self.declare("seed", 0, "seed of what is random in the motion", 0, 2**31 - 1)
         self.declare("input_wait", 0.08, "seconds after a block's end to wait for inputs that are late", 0.0, 0.4)
         self._lock = threading.Condition()
-        self._thread: threading.Thread | None = None
 
     def setup(self) -> None:
         name = self.param("generator")
@@ -81,15 +80,12 @@ class MotionGenerator(AvatarNode):
         self.create_subscription(AudioFrames, "user/audio_frames", self._on_user_audio, profile)
         self.create_subscription(AudioFrames, "speech/audio_frames", self._on_speech, profile)
         self.create_subscription(MotionLatent, "user/motion", self._on_motion, profile)
-        self._thread = threading.Thread(target=self._generate, daemon=True)
-        self._thread.start()
+        self.run_thread(self._generate)
 
     def stop(self) -> None:
         with self._lock:
             self._lock.notify_all()
-        if self._thread is not None:
-            self._thread.join(5.0)
-            self._thread = None
+        self.join_thread()
 
     def on_time_jump(self) -> None:
         with self._lock:

@@ -45,7 +45,6 @@ class Recorder(AvatarNode):
         self.declare("bag_storage", "mcap", "storage of the bag", choices=("mcap", "sqlite3"))
         self.declare("start_time", 0.0, "presentation time in seconds of the file's first frame; 0: the first image", 0.0, 1e12)
         self._queue: queue.Queue = queue.Queue(QUEUE_LENGTH)
-        self._thread: threading.Thread | None = None
         self._video = self._bag = None
 
     def setup(self) -> None:
@@ -68,19 +67,16 @@ class Recorder(AvatarNode):
         self.create_subscription(AvatarFrame, "avatar_frame", self._on_frame, qos.reliable(100))
         self.create_subscription(MotionLatentBlock, "motion_blocks", self._on_block, qos.reliable(20))
         self.create_subscription(MotionLatent, "user/motion", self._on_motion, qos.reliable(100))
-        self._thread = threading.Thread(target=self._write, daemon=True)
-        self._thread.start()
+        self.run_thread(self._write)
 
     def stop(self) -> None:
         """Finish the files."""
-        if self._thread is not None:
-            self._thread.join(20.0)
-            self._thread = None
+        self.join_thread()
         if self._video is not None:
-            self._video.close()
-            self._video = None
+            video, self._video = self._video, None
             if self._bag is not None:
                 self._bag.close()
+            video.close()
             figures = {**self._statistics.summary(), "dropped_by_recorder": self._counts.get("dropped", 0)}
             write_json(self._out.with_suffix(".json"), figures)
             timeline = Path(self.param("timeline") or self._out.with_suffix(".timeline.png"))

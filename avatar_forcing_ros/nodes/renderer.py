@@ -52,7 +52,6 @@ class Renderer(AvatarNode):
         self.declare("presentation_delay", 0.52, "seconds from a frame's time to its showing; a block takes 0.4", 0.1, 5.0)
         self.declare("jpeg_quality", 85, "of image_raw/compressed", 10, 100)
         self.declare("frame_id", "avatar", "frame_id of the images")
-        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def setup(self) -> None:
@@ -77,13 +76,10 @@ class Renderer(AvatarNode):
     def start(self) -> None:
         self.create_subscription(MotionLatentBlock, "motion_blocks", self._on_block, qos.reliable(20))
         self.create_subscription(AudioFrames, "speech/audio_frames", self._on_speech, qos.reliable(100))
-        self._thread = threading.Thread(target=self._present, daemon=True)
-        self._thread.start()
+        self.run_thread(self._present)
 
     def stop(self) -> None:
-        if self._thread is not None:
-            self._thread.join(2.0)
-            self._thread = None
+        self.join_thread()
 
     def on_time_jump(self) -> None:
         self._restart = True
