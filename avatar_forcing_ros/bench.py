@@ -124,11 +124,9 @@ class _PlainBlock:
 class _OurBlock:
     def __init__(self, model: AvatarForcing, inputs: _Inputs, compile_mode: str):
         self.model = model
-        self.dtype = model.autoencoder.basis.dtype
-        self.portrait, self.sound = inputs.portrait.to(self.dtype), inputs.sound.to(self.dtype)
         self.inputs = inputs
         with torch.inference_mode():
-            self.identity = model.encode_identity(self.portrait)
+            self.identity = model.encode_identity(inputs.portrait)
         self.stream = model.stream(self.identity)
         self.stream.step(*inputs.clip)
         self.stream.start = self.stream.state.clone()  # as `prime` leaves it, with the plain stream's clip
@@ -138,7 +136,7 @@ class _OurBlock:
         self.stream.reset()
 
     def audio(self) -> Tensor:
-        return self.model.encode_audio(self.sound, WINDOW_FRAMES)
+        return self.model.encode_audio(self.inputs.sound, WINDOW_FRAMES)
 
     def motion(self) -> Tensor:
         *signals, noise = self.inputs.block

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.models import AvatarForcing, ModelConfig, check_weights, convert_weights, load_model, save_model
+from avatar_forcing_ros.models import AvatarForcing, ModelConfig, check_weights, convert_weights, load_autoencoder, load_model, save_model
 from avatar_forcing_ros.models.checkpoints import sources, unused
 
 TINY = ModelConfig(image_size=16, audio_width=64, audio_layers=1, width=32, depth=1, heads=2)
@@ -74,6 +74,17 @@ def test_convert_and_load_give_the_folded_weights(folder, published, tmp_path):
     reference.load_published_state_dict(published)
     for name, tensor in reference.state_dict().items():
         assert torch.equal(tensor, state[name]), name
+
+
+def test_the_autoencoder_alone_is_the_same_from_either_kind_of_file(folder, tmp_path):
+    file = convert_weights(folder, tmp_path / "ours.safetensors", TINY)
+    whole = load_model(file).autoencoder.state_dict()
+    for part in (load_autoencoder(file), load_autoencoder(folder, TINY)):
+        assert whole.keys() == part.state_dict().keys()
+        assert all(torch.equal(tensor, whole[name]) for name, tensor in part.state_dict().items())
+    no_faces = save_model(AvatarForcing(ModelConfig.embedded(width=32, depth=1, heads=2)), tmp_path / "rig.safetensors")
+    with pytest.raises(InputError, match="without an auto-encoder"):
+        load_autoencoder(no_faces)
 
 
 def test_a_folder_with_our_file_is_loaded(folder, tmp_path):

@@ -27,7 +27,7 @@ class NetworkStream:
         self.motion = motion
         self.block_frames, self.dim = model.config.block_frames, model.config.motion_dim
         self._normalisers = (SpeechNormaliser(2 * seed), SpeechNormaliser(2 * seed + 1))  # the avatar, the user
-        self._audio = RollingAudio(model.encode_audio, device=motion.device, dtype=motion.dtype)
+        self._audio = RollingAudio(model.encode_audio, device=motion.device)
         self._silence = self._quiet_window()
         self._audio.reset(self._silence)
         quiet = self._audio.features()  # (2, 60, A)

@@ -73,11 +73,10 @@ class PublishedGenerator:
         if portrait is None:
             raise InputError("the generator 'published' needs a portrait: set the parameter `portrait` to an image file")
         image = portrait_image(portrait, self.model.config.image_size)
-        weight = self.model.autoencoder.basis
         with torch.inference_mode():
-            identity = self.model.encode_identity(image.to(weight.device, weight.dtype))
-        # The motion generator needs no pictures: let go of the features.
-        return self.open_identity(Identity(identity.motion.float()), seed)
+            identity = self.model.encode_identity(image.to(self.model.autoencoder.basis.device))
+        # The motion generator draws nothing: let go of the features.
+        return self.open_identity(Identity(identity.motion), seed)
 
     def open_identity(self, identity: Identity, seed: int = 0) -> NetworkStream:
         """As `open`, for an identity that is already encoded."""

@@ -55,7 +55,7 @@ class Wav2Vec2Encoder(nn.Module):
     def forward(self, waveform: Tensor, frame_count: int) -> Tensor:
         """waveform (B, N) at 16 kHz, unit variance -> (B, frame_count, audio_dim)."""
         trunk = self.trunk
-        waveform = fit_length(waveform, frame_count * self.samples_per_frame)
+        waveform = fit_length(waveform, frame_count * self.samples_per_frame).to(self.project[1].weight.dtype)
         x = trunk.feature_extractor(waveform)  # (B, 512, about 2 per frame)
         x = F.interpolate(x, size=frame_count, mode="linear", align_corners=True).transpose(1, 2)  # (B, T, 512)
         x, _ = trunk.feature_projection(x)  # (B, T, 768)
@@ -111,7 +111,7 @@ class LogMelEncoder(nn.Module):
 
     def forward(self, waveform: Tensor, frame_count: int) -> Tensor:
         """waveform (B, N) at 16 kHz, unit variance -> (B, frame_count, audio_dim)."""
-        x = self.embed(self.spectra(waveform, frame_count).to(self.convs[0].weight.dtype))  # (B, T, width)
+        x = self.embed(self.spectra(waveform, frame_count).to(self.project[1].weight.dtype))  # (B, T, width)
         for conv, norm in zip(self.convs, self.norms):
             past = F.pad(norm(x).transpose(1, 2), (2, 0))
             x = x + F.silu(conv(past)).transpose(1, 2)

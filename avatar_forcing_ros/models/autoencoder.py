@@ -304,15 +304,19 @@ class AutoEncoder(nn.Module):
 
     def identity(self, image: Tensor) -> Identity:
         """image: (1, 3, S, S) in [-1, 1]."""
-        code, magnitudes, features = self.encoder(image)
+        code, magnitudes, features = self.encoder(image.to(self.encoder.head.dtype))
         # The maps are only ever sampled, in float32 and best with the channels of a pixel side by side.
         features = tuple(x.float().contiguous(memory_format=torch.channels_last) for x in features)
-        return Identity(magnitudes @ self.basis.T, code, features)
+        return Identity(self._motion(magnitudes), code.float(), features)
 
     def motion(self, frames: Tensor) -> Tensor:
-        """frames: (T, 3, S, S) in [-1, 1] -> motion latents (T, 512)."""
-        return self.encoder(frames)[1] @ self.basis.T
+        """frames: (T, 3, S, S) in [-1, 1] -> motion latents (T, 512) float32."""
+        return self._motion(self.encoder(frames.to(self.encoder.head.dtype))[1])
+
+    def _motion(self, magnitudes: Tensor) -> Tensor:
+        return magnitudes.float() @ self.basis.float().T
 
     def decode(self, identity: Identity, latents: Tensor) -> Tensor:
         """latents: (T, 512) -> images (T, 3, S, S) float32, in [-1, 1] but not clamped."""
-        return self.decoder((identity.appearance + latents).to(self.basis.dtype), identity.features)
+        codes = identity.appearance + latents
+        return self.decoder(codes.to(self.decoder.constant.dtype), identity.features)

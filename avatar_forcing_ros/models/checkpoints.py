@@ -168,9 +168,15 @@ class Fit:
         return "; ".join(f"{len(names)} {what}: {_listed(names)}" for what, names in parts if names)
 
 
-def fit(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], need_unused: bool = False) -> Fit:
-    """Hold published names and shapes against the model. need_unused: the never-used ones count as missing, too."""
-    needed = {name: shape for source in sources(model).values() for name, shape in source.shapes.items()}
+def fit(
+    model: nn.Module, shapes: Mapping[str, tuple[int, ...]], need_unused: bool = False, part: str = ""
+) -> Fit:
+    """Hold published names and shapes against the model, or one part of it (the beginning of our names).
+
+    need_unused: the never-used ones count as missing, too.
+    """
+    table = {name: source for name, source in sources(model).items() if name.startswith(part)}
+    needed = {name: shape for source in table.values() for name, shape in source.shapes.items()}
     spare = unused(model)
     result = Fit(missing=[name for name in needed if name not in shapes])
     if need_unused:
@@ -196,12 +202,21 @@ def current_name(name: str) -> str:
     return name
 
 
+def make_parameters(model: nn.Module, state: Mapping[str, Tensor], part: str = "") -> dict[str, Tensor]:
+    """Our parameters, or those of one part, from published tensors that are known to fit."""
+    return {
+        name: source.make(*(state[published] for published in source.shapes))
+        for name, source in sources(model).items()
+        if name.startswith(part)
+    }
+
+
 def fill(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Make every parameter from published tensors that are known to fit."""
+    """Set every parameter from published tensors that are known to fit."""
     parameters = dict(model.named_parameters())
     with torch.no_grad():
-        for name, source in sources(model).items():
-            parameters[name].copy_(source.make(*(state[part] for part in source.shapes)))
+        for name, value in make_parameters(model, state).items():
+            parameters[name].copy_(value)
 
 
 def load_published(model: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -26,10 +26,9 @@ class RollingAudio:
         speakers: int = 2,
         window_frames: int = WINDOW_FRAMES,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.encode, self.window_frames = encode, window_frames
-        self.device, self.dtype = torch.device(device), dtype
+        self.device = torch.device(device)
         self.samples = np.zeros((speakers, window_frames * SAMPLES_PER_FRAME), dtype=np.float32)
 
     def reset(self, silence: np.ndarray) -> None:
@@ -43,11 +42,11 @@ class RollingAudio:
         frames = count // SAMPLES_PER_FRAME
         self.samples[:, :-count] = self.samples[:, count:]
         self.samples[:, -count:] = samples
-        window = torch.from_numpy(self.samples).to(self.device, self.dtype)
+        window = torch.from_numpy(self.samples).to(self.device)
         return self.encode(window, self.window_frames)[:, -frames:]
 
     def features(self) -> Tensor:
         """Features of the whole window (speakers, window frames, A)."""
         with torch.inference_mode():
-            window = torch.from_numpy(self.samples).to(self.device, self.dtype)
+            window = torch.from_numpy(self.samples).to(self.device)
             return self.encode(window, self.window_frames)

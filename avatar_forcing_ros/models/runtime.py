@@ -70,13 +70,18 @@ def pack_linears(module: nn.Module, rows: int) -> None:
 
 
 def prepare_autoencoder(autoencoder: AutoEncoder, device: torch.device, dtype: torch.dtype) -> AutoEncoder:
-    """As `prepare`, for the auto-encoder alone."""
-    return autoencoder.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    """As `prepare`, for the auto-encoder alone. The encoder stays in float32: it runs once per portrait, or once per
+    camera image, and what it says is the reference of everything after it."""
+    autoencoder = autoencoder.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    autoencoder.decoder.to(dtype)
+    return autoencoder
 
 
 def prepare(model: AvatarForcing, device: torch.device, dtype: torch.dtype) -> AvatarForcing:
     """The same model on its device, in its precision, for inference only. Changes `model` in place."""
-    model = model.to(device, dtype).eval().requires_grad_(False)
+    model = model.to(device).eval().requires_grad_(False)
+    for part in (model.audio_encoder, model.dual_motion_encoder, model.transformer):
+        part.to(dtype)
     if model.autoencoder is not None:
         prepare_autoencoder(model.autoencoder, device, dtype)
     if device.type == "cpu" and can_pack():

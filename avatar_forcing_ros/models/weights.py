@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.models.checkpoints import Fit, current_name, fill, fit, sources, unused
+from avatar_forcing_ros.models.autoencoder import AutoEncoder
+from avatar_forcing_ros.models.checkpoints import Fit, current_name, fill, fit, make_parameters, sources, unused
 from avatar_forcing_ros.models.config import ModelConfig
 from avatar_forcing_ros.models.model import AvatarForcing
 
@@ -124,19 +125,24 @@ def _meta_model(config: ModelConfig) -> AvatarForcing:
         return AvatarForcing(config)
 
 
-def read_published(directory: Path, config: ModelConfig | None = None) -> tuple[WeightsReport, dict[str, Tensor]]:
-    """The authors' files of a folder, under published names, and how they fit (config: the published size)."""
+def read_published(
+    directory: Path, config: ModelConfig | None = None, parts: tuple[str, ...] = PARTS, ours: str = ""
+) -> tuple[WeightsReport, dict[str, Tensor]]:
+    """The authors' files of a folder, under published names, and how they fit (config: default the published size).
+
+    parts, ours: read these files only, and ask for no more than our parameters whose names begin so.
+    """
     model = _meta_model(config or ModelConfig.published())
     known = {name for source in sources(model).values() for name in source.shapes} | set(unused(model))
     files = find_files(Path(directory))
     state: dict[str, Tensor] = {}
     # The audio trunk first: where the authors' own file carries a trained copy of it, that one counts.
-    for part in reversed(PARTS):
+    for part in reversed(parts):
         if part in files:
             tensors = read_tensors(files[part])
             state.update({published_name(name, known): tensor for name, tensor in tensors.items()})
-    result = fit(model, {name: tuple(tensor.shape) for name, tensor in state.items()})
-    absent = [part for part in PARTS if part not in files]
+    result = fit(model, {name: tuple(tensor.shape) for name, tensor in state.items()}, part=ours)
+    absent = [part for part in parts if part not in files]
     error = ""
     if result.missing and absent:
         error = f"{directory} lacks {' and '.join(absent)}: {WHERE}"
@@ -189,27 +195,61 @@ def save_model(model: AvatarForcing, out: str | Path, dtype: torch.dtype | None 
 def load_model(path: str | Path) -> AvatarForcing:
     """The network from one file of ours or from a folder: one of ours (*.safetensors with its configuration) inside
     it, else the authors' files. float32, on the CPU, ready to run. Raises InputError."""
-    path = Path(path)
+    file = _own_file(Path(path))
+    if file is None:
+        return load_published_folder(Path(path))
+    model = AvatarForcing(_own_config(file))
+    _load(model, read_tensors(file), file)
+    return model.eval()
+
+
+def load_autoencoder(path: str | Path, config: ModelConfig | None = None) -> AutoEncoder:
+    """As `load_model`, the auto-encoder alone: all that a renderer or a face tracker needs, at a sixth of the memory.
+
+    config: of the authors' files, default the published size. Raises InputError.
+    """
+    file, prefix = _own_file(Path(path)), "autoencoder."
+    if file is None:
+        config = config or ModelConfig.published()
+        report, state = read_published(Path(path), config, ("motion_autoencoder",), prefix)
+        if report.error:
+            raise InputError(report.error)
+        tensors = make_parameters(_meta_model(config), state, prefix)
+        file = Path(path)
+    else:
+        config = _own_config(file)
+        with safe_open(file, framework="pt") as content:
+            tensors = {name: content.get_tensor(name) for name in content.keys() if name.startswith(prefix)}
+    if config.image_size is None:
+        raise InputError(f"{path} holds a network without an auto-encoder: it cannot draw a face")
+    autoencoder = AutoEncoder(config.image_size)
+    _load(autoencoder, {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}, file)
+    return autoencoder.eval()
+
+
+def _own_file(path: Path) -> Path | None:
+    """The file of ours at a path, or None where the authors' files are to be looked for."""
     if not path.exists():
         raise InputError(f"no weights at {path}: {WHERE}")
     if path.is_dir():
-        ours = next((file for file in sorted(path.glob("*.safetensors")) if _metadata(file).get("format") == FORMAT), None)
-        if ours is None:
-            return load_published_folder(path)
-        path = ours
-    metadata = _metadata(path)
-    if metadata.get("format") != FORMAT:
+        return next((file for file in sorted(path.glob("*.safetensors")) if _metadata(file).get("format") == FORMAT), None)
+    if _metadata(path).get("format") != FORMAT:
         raise InputError(f"{path} was not written by this package; for the authors' files give their folder")
+    return path
+
+
+def _own_config(file: Path) -> ModelConfig:
     try:
-        config = ModelConfig(**json.loads(metadata["config"]))
+        return ModelConfig(**json.loads(_metadata(file)["config"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} has no usable configuration: {error}") from error
-    model = AvatarForcing(config)
+        raise InputError(f"{file} has no usable configuration: {error}") from error
+
+
+def _load(module: torch.nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
     try:
-        model.load_state_dict({name: tensor.float() for name, tensor in read_tensors(path).items()})
+        module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except RuntimeError as error:
-        raise InputError(f"{path} does not fit its configuration: {str(error).split(chr(10))[1].strip()}") from error
-    return model.eval()
+        raise InputError(f"{file} does not fit its configuration: {str(error).split(chr(10))[1].strip()}") from error
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.models import AvatarForcing, load_model
+from avatar_forcing_ros.models import AvatarForcing, load_autoencoder
 from avatar_forcing_ros.models.autoencoder import AutoEncoder
 from avatar_forcing_ros.models.runtime import prepare_autoencoder, resolve_device, resolve_precision
 from avatar_forcing_ros.motion.face_mesh import find_face
@@ -125,9 +125,7 @@ def _autoencoder(weights: str | Path, model: AvatarForcing | None, device: str, 
             "the neural face needs the authors' weights: set the parameter `weights` to their folder; docs/weights.md "
             "says where they are published"
         )
-    autoencoder = (load_model(weights) if model is None else model).autoencoder
-    if autoencoder is None:
-        raise InputError(f"{weights} holds a network without an auto-encoder: it cannot draw a face")
+    autoencoder = load_autoencoder(weights) if model is None else model.autoencoder
     place = resolve_device(device)
     return prepare_autoencoder(autoencoder, place, resolve_precision(precision, place))
 
@@ -149,20 +147,19 @@ class NeuralAvatar:
 
     @torch.inference_mode()
     def _show(self, image: torch.Tensor) -> None:
-        basis = self.autoencoder.basis
-        self.identity = self.autoencoder.identity(image.to(basis.device, basis.dtype))
+        self.identity = self.autoencoder.identity(image.to(self.autoencoder.basis.device))
 
     @property
     def rest(self) -> np.ndarray:
         """The portrait's own motion (512,), which draws the portrait itself."""
-        return self.identity.motion[0].float().cpu().numpy()
+        return self.identity.motion[0].cpu().numpy()
 
     @torch.inference_mode()
     def render_block(self, latents: np.ndarray) -> np.ndarray:
         """latents (n, 512) -> images (n, S, S, 3) uint8 RGB. Latents that are not finite draw the portrait at rest."""
         latents = np.asarray(latents, np.float32)
         latents = np.where(np.isfinite(latents).all(axis=1, keepdims=True), latents, self.rest)
-        given = torch.from_numpy(latents).to(self.identity.motion)
+        given = torch.from_numpy(latents).to(self.identity.motion.device)
         return to_images(self.autoencoder.decode(self.identity, given))
 
     def render(self, latent: np.ndarray) -> np.ndarray:
@@ -212,6 +209,5 @@ class NeuralEncoder:
     @torch.inference_mode()
     def encode(self, face: np.ndarray) -> np.ndarray:
         """A crop (S, S, 3) uint8 RGB -> its motion (512,) float32"""
-        basis = self.autoencoder.basis
-        frames = to_tensor(face[None]).to(basis.device, basis.dtype)
-        return self.autoencoder.motion(frames)[0].float().cpu().numpy()
+        frames = to_tensor(face[None]).to(self.autoencoder.basis.device)
+        return self.autoencoder.motion(frames)[0].cpu().numpy()
