@@ -41,7 +41,8 @@ class Shapes:
     """Displacement fields of the coefficients on one mesh.
 
     rest: (V, 3) vertices in D, in the face's axes, origin between the eyes; the first 468 are the landmarks.
-    edges: (E, 2). lashes: vertex of the band above an upper lid -> the landmark of the lid below it. basis: (32, V, 3) float32, in D per unit of each coefficient.
+    edges: (E, 2). lashes: vertex of the band above an upper lid -> the landmark of the lid below it.
+    Attribute basis: (32, V, 3) float32, in D per unit of each coefficient; pose coefficients have none.
     """
 
     def __init__(self, rest: np.ndarray, edges: np.ndarray, lashes: dict[int, int]):

@@ -48,7 +48,8 @@ class PortraitAvatar:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise InputError(f"portrait: expected an image (H, W, 3) of uint8, got {image.shape} of {image.dtype}")
         if min(image.shape[:2]) < _MIN_SIDE or size < _MIN_SIDE:
-            raise InputError(f"portrait: image {image.shape[1]}x{image.shape[0]} at size {size}: both need {_MIN_SIDE} pixels or more")
+            have = f"{image.shape[1]}x{image.shape[0]} at size {size}"
+            raise InputError(f"portrait: image {have}: both need {_MIN_SIDE} pixels or more")
         self.size = size
         self.photo, points = _crop(image, face_mesh.find_face(image), size)
         self._measure(points)
@@ -280,7 +281,8 @@ def _crop(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray,
         shrunk = cv2.resize(image, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
     ratio = np.array([shrunk.shape[1] / width, shrunk.shape[0] / height])
     # Output pixel centre u lies at (u + 0.5) / scale + x0 - 0.5 in the image.
-    place = np.array([[ratio[0] / scale, 0, ((0.5 / scale) + x0) * ratio[0] - 0.5], [0, ratio[1] / scale, ((0.5 / scale) + y0) * ratio[1] - 0.5]])
+    step, start = ratio / scale, (0.5 / scale + np.array([x0, y0])) * ratio - 0.5
+    place = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
     crop = cv2.warpAffine(
         shrunk, place, (size, size), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
