@@ -32,9 +32,29 @@ def person_mask(image: np.ndarray, face_hull: np.ndarray) -> np.ndarray:
     solid = (mask > 0.5).astype(np.uint8)
     mask[cv2.erode(solid, kernel) > 0] = 1.0
     mask[cv2.dilate(solid, kernel) == 0] = 0.0
+    for _ in range(2):
+        mask = np.maximum(mask, _strands(image.astype(np.float32), mask, reach=side // 24))
     # A thin rim of background goes with the person: better than a rim of hair that stays behind.
     rim = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * (band // 2) + 1,) * 2))
     return np.where(rim > 0.01, cv2.GaussianBlur(rim, (0, 0), 0.8), 0.0).astype(np.float32)
+
+
+def _strands(photo: np.ndarray, mask: np.ndarray, reach: int) -> np.ndarray:
+    """What stands out from a plain background within `reach` pixels of the person: loose hair. Zero where it is not plain."""
+    near, far = (
+        cv2.dilate((mask > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1,) * 2))
+        for r in (reach, 2 * reach)
+    )
+    ring = (far > 0) & (near == 0)
+    if not ring.any():
+        return np.zeros_like(mask)
+    unlike = np.abs(photo - completed(photo, far.astype(np.float32))).max(axis=2)
+    # How well the background can be guessed where it is seen says how much a difference means.
+    error = cv2.blur(np.where(ring, unlike, 0).astype(np.float32), (4 * reach + 1,) * 2)
+    error /= np.maximum(cv2.blur(ring.astype(np.float32), (4 * reach + 1,) * 2), 1e-3)
+    unlike = np.abs(photo - completed(photo, near.astype(np.float32))).max(axis=2)
+    plain = np.clip((14.0 - error) / 6.0, 0.0, 1.0)
+    return (np.clip((unlike - 4.0 - 2.5 * error) / 12.0, 0.0, 1.0) * plain * near).astype(np.float32)
 
 
 def _guided(mask: np.ndarray, guide: np.ndarray, radius: int, epsilon: float) -> np.ndarray:

@@ -269,7 +269,7 @@ def _crop(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray,
     """Square head-and-shoulders view (size, size, 3) and the face's points in it, found again at that scale."""
     height, width = image.shape[:2]
     unit = float(np.linalg.norm(points[EYE_OUTER_LEFT] - points[EYE_OUTER_RIGHT]))
-    side = min(_CROP_SIDE * unit, max(min(height, width), 3.4 * unit))
+    side = min(_CROP_SIDE * unit, max(min(height, width), 2.7 * unit))
     eyes = (points[EYE_OUTER_LEFT] + points[EYE_OUTER_RIGHT])[:2] / 2
     middle = points[FACE_OVAL, 0].mean()
     x0, y0 = middle - side / 2, eyes[1] - _CROP_EYES * side
