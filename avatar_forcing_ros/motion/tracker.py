@@ -75,6 +75,8 @@ class FaceTracker:
         self._found = -math.inf  # when it was found, after a time without
         self._box: np.ndarray | None = None
         self._filter = _OneEuro()
+        self._mouths: tuple[np.ndarray, np.ndarray] | None = None  # the lower face's measures, two frames back
+        self._tremble = 0.0  # D per frame and frame
         self._frozen = rig.neutral()  # the motion shown when the face was last lost or found
         self._motion = rig.neutral()
         self._confidence = 0.0
@@ -145,10 +147,12 @@ class FaceTracker:
             head_start = 0.0 if not first else 0.4 if self._known is None else 1.0
             self._found = time_s - head_start * _RETURN
             self._filter = _OneEuro()
+            self._mouths = None
         pose = landmarks.fit_pose(points)
         measures = landmarks.measure_face(points, pose)
         angles = pose.angles
-        certainty = visible * _falling(pose.residual, 0.09, 0.16) * _falling(abs(angles[0]), 0.7, 1.2) * _falling(abs(angles[1]), 0.6, 1.0)
+        steady = self._steadiness(measures, step)
+        certainty = (0.4 + 0.6 * steady) * visible * _falling(pose.residual, 0.09, 0.16) * _falling(abs(angles[0]), 0.7, 1.2) * _falling(abs(angles[1]), 0.6, 1.0)
         if certainty < 0.2 and not first:
             self._lost(time_s, step)
             return
@@ -162,12 +166,22 @@ class FaceTracker:
         measured[_HEAD_SCALE] = math.log(pose.scale / rest.scale)
         if max(measured[_BLINKS]) > 0.4:  # an iris behind the lids: the eyes look where they looked
             measured[_GAZE] = self._filter.value[_GAZE]
+        measured[_MOUTH] = self._filter.value[_MOUTH] + (0.2 + 0.8 * steady) * (measured[_MOUTH] - self._filter.value[_MOUTH])
         measured = self._filter(rig.clamp(measured), step)
         share = _smooth((time_s - self._found) / _RETURN)
         self._motion = (self._frozen + share * (measured - self._frozen)).astype(np.float32)
         self._box = _box_of(points)
         self._seen = time_s
         self._confidence = certainty if first else _toward(self._confidence, certainty, _CONFIDENCE_RATE * step)
+
+    def _steadiness(self, measures: np.ndarray, step: float) -> float:
+        """1 for a mouth that is seen, down to 0 where a hand covers it: the mesh then trembles as no speech does."""
+        mouth = measures[_MOUTH_MEASURES]
+        tremble = float(np.abs(mouth - 2 * self._mouths[1] + self._mouths[0]).mean()) if self._mouths is not None else 0.0
+        self._mouths = (self._mouths[1], mouth) if self._mouths is not None else (mouth, mouth)
+        change = min(tremble, 0.1) - self._tremble
+        self._tremble += _share(1.0 if change > 0 else 0.4, step) * change  # quick to doubt, slow to trust again
+        return _falling(self._tremble, 0.016, 0.035)
 
     def _lost(self, time_s: float, step: float) -> None:
         """No usable face: hold the motion, then ease to neutral."""
@@ -194,6 +208,8 @@ class FaceTracker:
 _HEAD_ANGLES = [rig.INDEX[n] for n in ("headYaw", "headPitch", "headRoll")]
 _HEAD_SHIFT = [rig.INDEX[n] for n in ("headX", "headY")]
 _HEAD_SCALE = rig.INDEX["headScale"]
+_MOUTH = [i for i, n in enumerate(rig.NAMES) if n.startswith(("mouth", "jaw"))]
+_MOUTH_MEASURES = [i for n, i in landmarks.AT.items() if n.startswith(("corner", "upperLip", "lowerLip", "upperRed", "lowerRed", "chinUp"))]
 _GAZE = [rig.INDEX[n] for n in ("gazeX", "gazeY")]
 _BLINKS = [rig.INDEX[n] for n in ("eyeBlinkLeft", "eyeBlinkRight")]
 
