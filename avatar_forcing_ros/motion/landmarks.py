@@ -14,28 +14,30 @@ import numpy as np
 COUNT = 478
 
 # Points that neither speech, smiles nor brows move much, in the head frame, mirror-symmetric: (index, x, y, z).
-# `Right` and `Left` are the person's own, so the right side has negative x.
+# `Right` and `Left` are the person's own, so the right side has negative x. Ratios of an adult face: with 90 mm
+# between the outer corners of the eyes, 33 mm between the inner ones, 34 mm across the wings of the nose, 140 mm
+# across the cheeks. Depths are those the mesh gives, which is flatter than a head.
 _PAIRS = (  # (right index, left index, |x|, y, z)
-    (33, 263, 0.500, 0.000, 0.000),  # outer corners of the eyes
-    (133, 362, 0.197, -0.027, 0.064),  # inner corners of the eyes
-    (98, 327, 0.201, -0.562, 0.203),  # wings of the nose
-    (127, 356, 0.765, -0.048, -0.560),  # temples, from the height of the eyes ...
-    (234, 454, 0.761, -0.219, -0.616),
-    (93, 323, 0.750, -0.395, -0.626),  # ... down to the ears
-    (162, 389, 0.751, 0.132, -0.443),  # ... and up to the hair
-    (21, 251, 0.719, 0.280, -0.295),
-    (54, 284, 0.661, 0.421, -0.156),
-    (109, 338, 0.216, 0.632, 0.185),
+    (33, 263, 0.50, 0.00, 0.00),  # outer corners of the eyes
+    (133, 362, 0.185, -0.025, 0.065),  # inner corners of the eyes
+    (98, 327, 0.19, -0.52, 0.20),  # wings of the nose
+    (127, 356, 0.78, -0.035, -0.56),  # temples, from the height of the eyes ...
+    (234, 454, 0.775, -0.20, -0.62),
+    (93, 323, 0.76, -0.375, -0.63),  # ... down to the ears
+    (162, 389, 0.77, 0.14, -0.445),  # ... and up to the hair
+    (21, 251, 0.735, 0.285, -0.295),
+    (54, 284, 0.67, 0.42, -0.155),
+    (109, 338, 0.215, 0.63, 0.19),
 )
 _MIDDLE = (  # (index, y, z), from the hair down to the base of the nose
-    (10, 0.638, 0.200),
-    (168, 0.055, 0.240),
-    (6, -0.055, 0.286),
-    (197, -0.148, 0.343),
-    (195, -0.233, 0.402),
-    (5, -0.326, 0.463),
-    (4, -0.437, 0.488),
-    (2, -0.594, 0.290),
+    (10, 0.635, 0.205),
+    (168, 0.06, 0.24),
+    (6, -0.045, 0.285),
+    (197, -0.135, 0.34),
+    (195, -0.215, 0.40),
+    (5, -0.30, 0.465),
+    (4, -0.405, 0.49),
+    (2, -0.55, 0.29),
 )
 RIGID_POINTS = np.array([p[0] for p in _PAIRS] + [p[1] for p in _PAIRS] + [p[0] for p in _MIDDLE])
 RIGID_SHAPE = np.array(
