@@ -20,7 +20,8 @@ from avatar_forcing_ros.motion.face_mesh import (
     triangles,
 )
 from avatar_forcing_ros.motion.face_openings import curve_matrix, opening_mask
-from avatar_forcing_ros.motion.portrait import PortraitAvatar, read_picture
+from avatar_forcing_ros.motion.photo import read_picture
+from avatar_forcing_ros.motion.portrait import PortraitAvatar
 
 ASSETS = Path(__file__).parents[1] / "avatar_forcing_ros" / "assets"
 SIZE = 384
@@ -176,6 +177,17 @@ def test_yaw_turns_the_nose_toward_the_side(avatar, neutral_points, sign):
         return p[1, 0] - (p[EYE_OUTER_LEFT, 0] + p[EYE_OUTER_RIGHT, 0]) / 2
 
     assert sign * (nose_offset(points) - nose_offset(neutral_points)) > 0.06 * eye_distance(neutral_points)
+
+
+def test_moving_by_parts_of_a_pixel_keeps_the_sharpness(avatar, picture):
+    """A source finer than the picture: no shimmer between sharp and soft while the head drifts."""
+    unit = eye_distance(find_face(avatar.photo))
+    window = np.s_[SIZE // 8 : SIZE // 2, SIZE // 4 : 3 * SIZE // 4]
+    detail = [
+        np.abs(cv2.Laplacian(avatar.render(rig.pose(headX=shift / unit))[window].astype(np.float32), cv2.CV_32F)).mean()
+        for shift in (0.0, 0.25, 0.5, 0.75)
+    ]
+    assert min(detail) > 0.9 * max(detail)
 
 
 def test_any_latent_in_or_out_of_range_gives_a_picture(avatar):

@@ -20,11 +20,10 @@ from .face_openings import Eye, Mouth, curve_matrix
 from .face_shapes import Shapes
 from .landmarks import HEAD_CENTRE, rotation_of
 from .matte import completed, person_mask
+from .photo import crop_face, read_picture, sampled
 
-_CROP_SIDE = 3.8  # D; head and shoulders
-_CROP_EYES = 0.45  # height of the eyes in the crop, from its top
 _NECK = 0.8  # D; from the chin down to where nothing follows the head
-_GRID_STEP = 0.28  # D; spacing of the vertices around the face
+_GRID_STEP = 0.34  # D; spacing of the vertices around the face
 _CLOSED_MOUTH = 0.04  # D; inner lips nearer than this are one line: the mesh is never exact
 _MAP_STEP = 2  # the warp is computed at every second pixel, then interpolated
 _SLIVER = 0.5  # pixels; triangles flatter than this are left to their neighbours: their maps reach too far
@@ -51,7 +50,10 @@ class PortraitAvatar:
             have = f"{image.shape[1]}x{image.shape[0]} at size {size}"
             raise InputError(f"portrait: image {have}: both need {_MIN_SIDE} pixels or more")
         self.size = size
-        self.photo, points = _crop(image, face_mesh.find_face(image), size)
+        # The skin is kept finer than the picture where the source allows: moved by parts of a pixel it stays sharp.
+        self._skin, points = crop_face(image, face_mesh.find_face(image), size)
+        self._fineness = self._skin.shape[0] / size
+        self.photo = sampled(self._skin, size)
         self._measure(points)
         self._build_mesh(points)
         self._cut_out(points)
@@ -77,6 +79,10 @@ class PortraitAvatar:
 
     def _to_face(self, points: np.ndarray) -> np.ndarray:
         return (points - self._between_eyes) @ self._axes.T / self._unit
+
+    def _on_skin(self, points: np.ndarray) -> np.ndarray:
+        """Where points (..., 2) of the picture lie on the finer skin."""
+        return (points + 0.5) * self._fineness - 0.5
 
     def _build_mesh(self, points: np.ndarray) -> None:
         face = points[: face_mesh.MESH_POINTS].copy()
@@ -105,7 +111,8 @@ class PortraitAvatar:
         shapes = Shapes(self._to_face(self._rest), face_mesh.edges(np.concatenate([surface, outer])), lashes)
         basis = shapes.basis.reshape(-1, 3) @ (self._axes * self._unit)  # to pixels along image axes
         self._basis = basis.astype(np.float32).reshape(rig.DIM, -1)
-        self._source = self._rest[self._triangles, :2] + self.size // 4  # on the padded photo
+        self._pad = self._skin.shape[0] // 4
+        self._source = self._on_skin(self._rest[self._triangles, :2]) + self._pad
 
     def _depth_around(self, face: np.ndarray, around: np.ndarray) -> np.ndarray:
         """Depth of vertices beyond the face: from its border back to the plane through the centre of the head."""
@@ -121,17 +128,19 @@ class PortraitAvatar:
         mask = person_mask(self.photo, points[FACE_OVAL, :2])
         self._background = np.clip(completed(photo, (mask > 0).astype(np.float32)) + 0.5, 0, 255).astype(np.uint8)
         # The person's own colour in mixed pixels, so that person over background gives the photo back.
-        behind = self._background.astype(np.float32)
+        fine = self._skin.shape[1::-1]
+        mask = cv2.resize(mask, fine, interpolation=cv2.INTER_LINEAR)
+        behind = cv2.resize(self._background, fine, interpolation=cv2.INTER_LINEAR).astype(np.float32)
         cover = np.maximum(mask, 0.08)[..., None]
-        person = np.clip((photo - (1 - cover) * behind) / cover, 0, 255)
-        rim = max(1, round(0.008 * self._unit))
+        person = np.clip((self._skin - (1 - cover) * behind) / cover, 0, 255)
+        rim = max(1, round(0.008 * self._unit * self._fineness))
         for side in ("Right", "Left"):  # closed lids must not show the eye that the photo has between them
             opening = np.zeros(mask.shape, np.uint8)
-            cv2.fillPoly(opening, [points[UPPER_LID[side] + LOWER_LID[side][::-1], :2].astype(np.int32)], 1)
+            lids = self._on_skin(points[UPPER_LID[side] + LOWER_LID[side][::-1], :2])
+            cv2.fillPoly(opening, [lids.astype(np.int32)], 1)
             opening[rim:] |= opening[:-rim].copy()
             person = completed(person.astype(np.float32), opening.astype(np.float32))
         layer = np.dstack([person, mask * 255.0]) + 0.5
-        self._pad = self.size // 4
         self._person = cv2.copyMakeBorder(layer.astype(np.uint8), *(self._pad,) * 4, cv2.BORDER_REPLICATE)
 
     def _prepare_openings(self, points: np.ndarray) -> None:
@@ -143,14 +152,13 @@ class PortraitAvatar:
             self._eyes[side] = Eye(self.photo, upper, lower, points[IRIS[side], :2])
         lips = self._rest[INNER_LIP_UPPER + INNER_LIP_LOWER]
         middle = (lips[0] + lips[10]) / 2
-        line = (self._rest[13] + self._rest[14]) / 2
-        at = middle + self._axes[1] * ((line - middle) @ self._axes[1])
+        upper, lower = (middle + self._axes[1] * ((self._rest[p] - middle) @ self._axes[1]) for p in (13, 14))
         # Teeth lie behind the lips; their edge shows a little below the line where closed lips meet.
-        self._skull_teeth = at + self._axes[1] * 0.022 * self._unit + (0, 0, 0.06 * self._unit)
-        self._jaw_teeth = at + self._axes[1] * 0.018 * self._unit + (0, 0, 0.08 * self._unit)
+        self._skull_teeth = upper + self._axes[1] * 0.022 * self._unit + (0, 0, 0.06 * self._unit)
+        self._jaw_teeth = lower + self._axes[1] * 0.018 * self._unit + (0, 0, 0.08 * self._unit)
         cheeks = np.concatenate([_patch(self.photo, points[p, :2], 0.08 * self._unit) for p in (50, 280, 4, 151)])
         skin = np.percentile(cheeks, 85, axis=0) / 255.0
-        bright = float(np.clip(skin.max() * 1.2, 0.35, 1.0))
+        bright = float(np.clip(skin.max() * 1.2, 0.08, 1.0))
         cast = skin / skin.max() / np.array([1.0, 0.80, 0.70])  # against the colour of usual skin
         self._mouth = Mouth(self._unit, bright * np.clip(1 + 0.4 * (cast / cast.mean() - 1), 0.7, 1.2))
 
@@ -213,8 +221,12 @@ class PortraitAvatar:
         cover = cv2.extractChannel(drawn, 3).astype(np.float32) * np.float32(1 / 255)
         frame = cv2.blendLinear(cv2.cvtColor(drawn, cv2.COLOR_RGBA2RGB), self._background, cover, 1 - cover)
         if folds.any():  # where one part hides another the coarse map is jagged: smooth across the edge
-            folds = cv2.resize(folds, full, interpolation=cv2.INTER_LINEAR)[: self.size, : self.size]
-            frame = cv2.blendLinear(cv2.GaussianBlur(frame, (5, 5), 1.3), frame, folds, 1 - folds)
+            rows, columns = np.flatnonzero(folds.any(axis=1)), np.flatnonzero(folds.any(axis=0))
+            top, left = rows[0] * _MAP_STEP, columns[0] * _MAP_STEP
+            folds = folds[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            view = frame[top : top + folds.shape[0] * _MAP_STEP, left : left + folds.shape[1] * _MAP_STEP]
+            folds = cv2.resize(folds, view.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+            view[:] = cv2.blendLinear(cv2.GaussianBlur(view, (5, 5), 1.3), view, folds, 1 - folds)
         return frame
 
     def _draw_openings(self, frame, motion, vertices, posed, pose, shift) -> None:
@@ -240,59 +252,6 @@ class PortraitAvatar:
         self._mouth.draw(
             frame, upper, lower, turned, place(self._skull_teeth), place(self._jaw_teeth + jaw * self._unit), openness
         )
-
-
-def read_picture(path: str | Path) -> np.ndarray:
-    """A picture file as (H, W, 3) uint8 RGB, upright; what is transparent becomes light grey. Raises InputError."""
-    path = Path(path)
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the picture: {error.strerror or error}") from None
-    try:
-        raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-        if raw is not None and raw.ndim == 3 and raw.shape[2] == 4:
-            scale = 255.0 / (65535.0 if raw.dtype == np.uint16 else 255.0)
-            raw = raw.astype(np.float32) * scale
-            cover = raw[..., 3:] / 255.0
-            bgr = np.clip(raw[..., :3] * cover + 205.0 * (1 - cover) + 0.5, 0, 255).astype(np.uint8)
-        else:
-            bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if raw is not None else None
-    except cv2.error:  # too large a picture, or damaged inside
-        bgr = None
-    if bgr is None:
-        raise InputError(f"{path}: not a picture that can be read: use JPEG, PNG or WebP")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-
-
-def _crop(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Square head-and-shoulders view (size, size, 3) and the face's points in it, found again at that scale."""
-    height, width = image.shape[:2]
-    unit = float(np.linalg.norm(points[EYE_OUTER_LEFT] - points[EYE_OUTER_RIGHT]))
-    side = min(_CROP_SIDE * unit, max(min(height, width), 2.7 * unit))
-    eyes = (points[EYE_OUTER_LEFT] + points[EYE_OUTER_RIGHT])[:2] / 2
-    middle = points[FACE_OVAL, 0].mean()
-    x0, y0 = middle - side / 2, eyes[1] - _CROP_EYES * side
-    x0 = min(max(x0, 0.0), width - side) if side <= width else (width - side) / 2
-    y0 = min(max(y0, 0.0), height - side) if side <= height else (height - side) / 2
-    shrunk = image
-    scale = size / side
-    if scale < 0.5:  # area averaging first: a plain resampling would alias
-        shrunk = cv2.resize(image, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
-    ratio = np.array([shrunk.shape[1] / width, shrunk.shape[0] / height])
-    # Output pixel centre u lies at (u + 0.5) / scale + x0 - 0.5 in the image.
-    step, start = ratio / scale, (0.5 / scale + np.array([x0, y0])) * ratio - 0.5
-    place = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
-    crop = cv2.warpAffine(
-        shrunk, place, (size, size), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    )
-    coarse = np.column_stack([(points[:, :2] - (x0, y0)) * scale, points[:, 2] * scale])
-    try:
-        fine = face_mesh.find_face(crop)
-    except InputError:
-        return crop, coarse
-    same = np.linalg.norm(fine[:, :2] - coarse[:, :2], axis=1).mean() < 0.25 * unit * scale
-    return crop, fine if same else coarse
 
 
 def _seam(photo: np.ndarray, upper: np.ndarray, lower: np.ndarray, axes: np.ndarray, unit: float) -> np.ndarray:
