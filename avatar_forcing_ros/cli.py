@@ -16,6 +16,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_face(commands)
     _add_weights(commands)
     return parser
 
@@ -85,6 +86,51 @@ def _run(arguments: argparse.Namespace) -> None:
         delay = 0.0 if arguments.offline else figures["presentation_delay_s"]
         write_side_by_side(session.user_video, session.out, arguments.side_by_side, delay)
         print(f"{arguments.side_by_side}: user and avatar beside each other")
+
+
+def _add_face(commands) -> None:
+    face = commands.add_parser("face", help="a sheet of what a face can do")
+    face.add_argument("portrait", metavar="IMAGE", nargs="?", default="", help="default: the one in the box")
+    face.add_argument("--out", required=True, metavar="PNG")
+    face.set_defaults(work=_face)
+    reenact = commands.add_parser("reenact", help="put the tracked motion of a video on a face")
+    reenact.add_argument("--driver", required=True, metavar="VIDEO")
+    reenact.add_argument("--out", required=True, metavar="MP4")
+    reenact.set_defaults(work=_reenact)
+    reenact.add_argument("--portrait", default="", metavar="IMAGE", help="default: the one in the box")
+    for parser in (face, reenact):
+        parser.add_argument("--avatar", default="portrait", help="portrait (default) or screen_face")
+        parser.add_argument("--theme", default="", help="theme of the screen face")
+        parser.add_argument("--size", type=int, default=512)
+
+
+def _face(arguments: argparse.Namespace) -> None:
+    import cv2
+
+    from avatar_forcing_ros.errors import InputError
+    from avatar_forcing_ros.motion import make_avatar
+    from avatar_forcing_ros.reenact import contact_sheet
+
+    sheet = contact_sheet(make_avatar(arguments.avatar, arguments.portrait, arguments.size, arguments.theme))
+    try:
+        written = cv2.imwrite(arguments.out, sheet[:, :, ::-1])
+    except cv2.error:  # an ending that it does not know
+        written = False
+    if not written:
+        raise InputError(f"{arguments.out}: cannot be written; give a .png or .jpg in a folder that exists")
+    print(f"{arguments.out}: what this face can do")
+
+
+def _reenact(arguments: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from avatar_forcing_ros.motion import make_avatar
+    from avatar_forcing_ros.reenact import reenact
+
+    avatar = make_avatar(arguments.avatar, arguments.portrait, arguments.size, arguments.theme)
+    with tqdm(unit=" frames", mininterval=0.3 if sys.stderr.isatty() else 10.0) as bar:
+        figures = reenact(arguments.driver, avatar, arguments.out, lambda done: bar.update(done - bar.n))
+    print(f"{arguments.out}: {figures['frames']} frames, a face in {100 * figures['face_share']:.0f} % of them")
 
 
 def _add_weights(commands) -> None:

@@ -95,6 +95,19 @@ def test_holes_in_the_sound_are_silent_and_repeats_are_dropped(tmp_path):
     assert np.abs(sound[6400:15_500]).max() < 0.02 and np.abs(sound[17_000:31_000]).max() > 0.4
 
 
+def test_sound_may_come_before_the_first_image(tmp_path):
+    tone = (0.4 * np.sin(np.arange(16_000) * 2 * np.pi * 300 / 16_000)).astype(np.float32)
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        for i in range(25):
+            writer.write_audio(i * 640, tone[i * 640 : (i + 1) * 640])
+            if i >= 5:
+                writer.write_frame(i, flat(100))
+    with open_media(str(tmp_path / "a.mp4")) as reader:
+        heard = np.concatenate(list(audio_16k(reader)))
+        assert len(list(reader.video())) == 25
+    assert np.corrcoef(heard[1000:15_000], tone[1000:15_000])[0, 1] > 0.95
+
+
 def test_colours_survive(tmp_path):
     with VideoWriter(tmp_path / "v.mp4", size=(64, 48)) as writer:
         for i in range(3):

@@ -138,6 +138,10 @@ class VideoWriter:
         frame.sample_rate, frame.pts, frame.time_base = self.sample_rate, self._next_sample, Fraction(1, self.sample_rate)
         self._next_sample += len(samples)
         self._fifo.write(frame)
+        if not self._configured:  # the file begins with the size of the first image: the sound waits for it
+            if self._next_sample > _MAX_REPEAT_SECONDS * self.sample_rate:
+                raise InputError(f"no image came with the sound for {self.path} within {_MAX_REPEAT_SECONDS} s")
+            return
         for piece in self._fifo.read_many(1024):
             (container or self._container).mux(self._audio.encode(piece))
 

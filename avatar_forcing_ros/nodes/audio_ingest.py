@@ -28,6 +28,8 @@ from avatar_forcing_ros.timeline import (
     time_of,
 )
 
+FLUSH_AFTER_NS = 200_000_000
+
 
 class AudioIngest(AvatarNode):
     """Reads `audio_stamped` (or `audio`) and `audio_info`, publishes `audio_frames`.
@@ -60,6 +62,7 @@ class AudioIngest(AvatarNode):
         self._queue = SpeechQueue(self.param("max_queue_seconds")) if speaker == "avatar" else None
         self._next_frame: int | None = None
         self._refused = ""
+        self._last_message: int | None = None  # ROS time; None: nothing waits in the resampler
         self._publisher = self.create_publisher(AudioFrames, "audio_frames", qos.reliable(50))
         if self._queue is not None:
             self.create_service(Trigger, "~/clear_speech", self._clear_speech)
@@ -74,6 +77,7 @@ class AudioIngest(AvatarNode):
         if not TYPED_FAMILY:
             self._find_info()
             self.create_timer(0.2, self._find_info)
+        self.create_timer(0.05, self._flush)
         if self._queue is not None:
             self.create_timer(0.02, self._release)
 
@@ -81,6 +85,8 @@ class AudioIngest(AvatarNode):
         if self.active:
             self._decoder.reset()
             self._framer.reset()
+            self._resampler.flush()
+            self._last_message = None
             self._next_frame = None
             if self._queue is not None:
                 self._queue.reset()
@@ -114,6 +120,17 @@ class AudioIngest(AvatarNode):
             self._refuse(error)
             return
         self.count("messages")
+        self._last_message = self.now_ns()
+        self._take(stretches)
+
+    def _flush(self) -> None:
+        """The end of an utterance leaves the resampler's filter when no more sound comes."""
+        if self.active and self._last_message is not None and self.now_ns() - self._last_message > FLUSH_AFTER_NS:
+            self._last_message = None
+            self._take(self._resampler.flush())
+
+    def _take(self, stretches: list) -> None:
+        """16 kHz sound, as the resampler gives it, to the queue or the clock."""
         for stretch, stamp in stretches:
             if self._queue is not None:
                 dropped = self._queue.push(stretch, stamp)

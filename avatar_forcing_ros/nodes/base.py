@@ -36,7 +36,7 @@ class AvatarNode(LifecycleNode):
         self.fault = ""  # why the last transition failed, for people
         self.stopping = threading.Event()  # set while the node is not active: threads end on it
         self.stopping.set()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._jumps = 0
         self._counts: dict[str, int] = {}
         self._before: dict[str, set] = {}  # what existed before configure, and before activate
@@ -124,14 +124,15 @@ class AvatarNode(LifecycleNode):
                     self.get_logger().error(traceback.format_exc())
                     self.context.shutdown()
 
-        self._thread = threading.Thread(target=guarded, daemon=True)
-        self._thread.start()
+        self._threads.append(threading.Thread(target=guarded, daemon=True))
+        self._threads[-1].start()
 
-    def join_thread(self, timeout_s: float = 10.0) -> None:
-        """Waits for the thread to end, after `stopping` has been set."""
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-            self._thread = None
+    def join_threads(self, timeout_s: float = 10.0) -> None:
+        """Waits for the threads to end, after `stopping` has been set."""
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout_s)
+        self._threads.clear()
 
     def count(self, what: str, n: int = 1) -> None:
         """Add to a counter that diagnostics show."""

@@ -52,7 +52,7 @@ class FaceIngest(AvatarNode):
     def stop(self) -> None:
         with self._arrived:
             self._arrived.notify_all()
-        self.join_thread()
+        self.join_threads()
 
     def teardown(self) -> None:
         if getattr(self, "_tracker", None) is not None:

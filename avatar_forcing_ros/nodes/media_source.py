@@ -59,7 +59,7 @@ class MediaSource(AvatarNode):
     def stop(self) -> None:
         if self._media is not None:
             self._media.close()
-        self.join_thread()
+        self.join_threads()
 
     def _play(self) -> None:
         start = seconds_to_ns(self.param("start_time")) or self.now_ns()

@@ -85,7 +85,7 @@ class MotionGenerator(AvatarNode):
     def stop(self) -> None:
         with self._lock:
             self._lock.notify_all()
-        self.join_thread()
+        self.join_threads()
 
     def on_time_jump(self) -> None:
         with self._lock:

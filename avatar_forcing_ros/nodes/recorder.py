@@ -71,7 +71,7 @@ class Recorder(AvatarNode):
 
     def stop(self) -> None:
         """Finish the files."""
-        self.join_thread()
+        self.join_threads()
         if self._video is not None:
             video, self._video = self._video, None
             if self._bag is not None:
@@ -151,9 +151,11 @@ class Recorder(AvatarNode):
                 self._bag.write_speech(stamp, samples)
         else:
             latents = np.asarray(message.data, np.float32).reshape(message.frame_count, message.latent_dim)
+            cameras = tuple(s.sec * NANOSECONDS + s.nanosec for s in message.camera_stamps)
             self._bag.write_latents(
-                stamp, message.sequence, message.first_frame, latents, message.space, message.model, message.fallback
-            )
+                stamp, message.sequence, message.first_frame, latents, message.space, message.model, message.fallback,
+                cameras, message.compute_ms,
+            )  # fmt: skip
 
 
 def main() -> int:

@@ -21,7 +21,6 @@ from avatar_forcing_ros.nodes.base import AvatarNode, run_node
 from avatar_forcing_ros.nodes.sound import SoundPublisher
 from avatar_forcing_ros.timeline import (
     BLOCK_FRAMES,
-    FRAME_NS,
     FRAME_RATE,
     NANOSECONDS,
     SAMPLE_RATE,
@@ -76,10 +75,11 @@ class Renderer(AvatarNode):
     def start(self) -> None:
         self.create_subscription(MotionLatentBlock, "motion_blocks", self._on_block, qos.reliable(20))
         self.create_subscription(AudioFrames, "speech/audio_frames", self._on_speech, qos.reliable(100))
+        self.run_thread(self._speak)
         self.run_thread(self._present)
 
     def stop(self) -> None:
-        self.join_thread()
+        self.join_threads()
 
     def on_time_jump(self) -> None:
         self._restart = True
@@ -105,40 +105,53 @@ class Renderer(AvatarNode):
             while len(self._speech) > KEPT_SPEECH_FRAMES:
                 self._speech.popitem(last=False)
 
+    def _speak(self) -> None:
+        """The speech of every frame at its presentation time, whatever the images do."""
+        frame = self._frame_now() + 1
+        while self.active:
+            if not -FRAME_RATE < self._frame_now() - frame < FRAME_RATE:
+                frame = self._frame_now() + 1  # time has jumped
+            due = presentation_time(frame, self._delay)
+            if self.wait_until(due):
+                self._publish_speech(frame, due)
+                frame += 1
+
     def _present(self) -> None:
-        frame = frame_at(self.now_ns() - self._delay) + 1
+        """The image of every frame at its presentation time. A machine that cannot keep up leaves out images."""
+        frame = self._frame_now() + 1
         drawn: deque[tuple[PlayedFrame, np.ndarray]] = deque()  # of the frames from `frame` on
         while self.active:
-            due = presentation_time(frame, self._delay)
-            late = self.now_ns() - due
-            if self._restart or abs(late) > NANOSECONDS:
+            behind = self._frame_now() - frame
+            if self._restart or behind < -2 * FRAME_RATE:
                 self._restart = False
                 drawn.clear()
                 with self._lock:
                     self._playout.reset()
                     self._speech.clear()
-                frame = frame_at(self.now_ns() - self._delay) + 1
+                frame = self._frame_now() + 1
                 continue
-            if late > FRAME_NS:  # this machine cannot keep up: skip, so that sound and face stay together
-                self.count("skipped images")
-                self._publish_speech(frame, due)
-                if drawn:
+            if behind > 0:  # skip to the frame that is due, but show the newest image that has been drawn
+                skipped = min(behind, len(drawn) - 1) if drawn else behind
+                for _ in range(min(skipped, len(drawn))):
                     drawn.popleft()
-                frame += 1
-                continue
+                frame += skipped
+                self.count("skipped images", skipped)
+            due = presentation_time(frame, self._delay)
             if not drawn:
                 self._wait_for_motion(frame, due)
                 drawn.extend(self._draw(frame))
-            played, image = drawn[0]
             if not self.wait_until(due):
                 continue
-            drawn.popleft()
-            self._publish_speech(frame, due)
+            played, image = drawn.popleft()
             self._publish_image(image, due)
             self._publish_info(frame, due, played)
             if played.held and self._started:
                 self.count("held frames")
             frame += 1
+
+    def _frame_now(self) -> int:
+        """The frame whose presentation time has come."""
+        return frame_at(self.now_ns() - self._delay)
 
     def _draw(self, frame: int) -> list[tuple[PlayedFrame, np.ndarray]]:
         """The image of `frame`; a face that draws blocks at once gives those that follow as well, as far as they are there."""

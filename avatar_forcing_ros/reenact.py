@@ -1,0 +1,83 @@
+"""What a face can do: the tracked motion of a video on it, and a sheet of its expressions."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
+from avatar_forcing_ros.media.writer import VideoWriter
+from avatar_forcing_ros.motion import Avatar, make_tracker, rig
+from avatar_forcing_ros.timeline import FRAME_RATE
+
+TILE = 256  # pixels of one picture of the sheet
+CAPTION = 24
+COLUMNS = 6
+
+EXPRESSIONS: tuple[tuple[str, dict[str, float]], ...] = (
+    ("at rest", {}),
+    ("turned to image right", {"headYaw": 0.3}),
+    ("turned to image left", {"headYaw": -0.3}),
+    ("looking up", {"headPitch": 0.2}),
+    ("looking down", {"headPitch": -0.2}),
+    ("tilted", {"headRoll": 0.25}),
+    ("jaw a little open", {"jawOpen": 0.25}),
+    ("jaw wide open", {"jawOpen": 0.7}),
+    ("smile", {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8}),
+    ("laugh", {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "jawOpen": 0.3, "eyeSquintLeft": 0.6, "eyeSquintRight": 0.6}),
+    ("smile on one side", {"mouthSmileLeft": 0.8}),
+    ("frown", {"mouthFrownLeft": 0.8, "mouthFrownRight": 0.8}),
+    ("wide (ee)", {"mouthStretchLeft": 0.7, "mouthStretchRight": 0.7, "jawOpen": 0.12}),
+    ("round (oo)", {"mouthPucker": 0.8}),
+    ("open round (oh)", {"mouthFunnel": 0.8, "jawOpen": 0.2}),
+    ("pressed (m)", {"mouthPress": 0.8}),
+    ("lips apart", {"mouthUpperUp": 0.6, "mouthLowerDown": 0.6}),
+    ("jaw to one side", {"jawX": 0.8}),
+    ("eyes closed", {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}),
+    ("wink", {"eyeBlinkLeft": 1.0, "mouthSmileLeft": 0.5}),
+    ("eyes wide, brows up", {"eyeWideLeft": 0.8, "eyeWideRight": 0.8, "browInnerUp": 0.9, "browOuterUpLeft": 0.9,
+                             "browOuterUpRight": 0.9}),
+    ("brows down", {"browDownLeft": 0.9, "browDownRight": 0.9}),
+    ("looking to image right", {"gazeX": 0.8}),
+    ("looking down (eyes)", {"gazeY": -0.8}),
+)  # fmt: skip
+
+
+def contact_sheet(avatar: Avatar) -> np.ndarray:
+    """Every expression with its name below, (H, W, 3) uint8 RGB. Raises InputError for a face that is not of the rig."""
+    if avatar.space != rig.SPACE:
+        raise InputError(f"a sheet of expressions is drawn from the space '{rig.SPACE}', this face has '{avatar.space}'")
+    tiles = []
+    for name, values in EXPRESSIONS:
+        tile = cv2.resize(avatar.render(rig.pose(**values)), (TILE, TILE), interpolation=cv2.INTER_AREA)
+        label = np.full((CAPTION, TILE, 3), 255, np.uint8)
+        cv2.putText(label, name, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA)
+        tiles.append(np.vstack([tile, label]))
+    return np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
+
+
+def reenact(driver: str, avatar: Avatar, out: str, progress=lambda frames: None) -> dict:
+    """Puts the tracked motion of a video on a face, frame by frame, with the video's sound, into an mp4.
+
+    Returns frames and the share of them that showed a face. Raises InputError where the driver has no video or no face.
+    """
+    with open_media(driver) as reader:
+        if not reader.has_video:
+            raise InputError(f"{driver}: has no video to take motion from")
+        tracker = make_tracker(avatar.space)
+        frames = seen = 0
+        with VideoWriter(out, fps=FRAME_RATE) as writer:
+            for index, image in video_on_grid(reader):
+                face = tracker.track(image, index / FRAME_RATE)
+                writer.write_frame(index, avatar.render(face.motion))
+                frames, seen = frames + 1, seen + (face.confidence > 0.5)
+                progress(frames)
+            position = 0
+            for chunk in audio_16k(reader) if reader.has_audio else ():
+                writer.write_audio(position, chunk)
+                position += len(chunk)
+        tracker.close()
+    if not seen:
+        raise InputError(f"{driver}: no face was seen in it")
+    return {"frames": frames, "face_share": round(seen / frames, 3)}
