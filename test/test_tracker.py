@@ -259,6 +259,15 @@ def test_another_person_is_learned_anew(avatar, tracker):
     assert confidence[-1] > 0.9 and np.abs(motions[-1, :3]).max() < 0.08
 
 
+def test_who_is_in_the_dark_for_a_while_is_not_forgotten(avatar, tracker):
+    """The light goes for three seconds and the person smiles when it returns: a smile, not a new neutral face."""
+    dark = (avatar.photo * 0.03).astype(np.uint8)
+    smiling = avatar.render(rig.pose(mouthSmileLeft=0.9, mouthSmileRight=0.9))
+    motions, _, faces = follow(tracker, [avatar.photo] * 60 + [dark] * 75 + [smiling] * 20)
+    assert faces[100].faces == 1 and faces[100].confidence < 0.1  # found, but not to be relied on
+    assert motions[-1, rig.INDEX["mouthSmileLeft"]] > 0.5
+
+
 def test_confidence_falls_in_darkness(avatar, tracker):
     dark = (avatar.photo * 0.03).astype(np.uint8)
     motions, confidence, _ = follow(tracker, [avatar.photo] * 20 + [dark] * 30)

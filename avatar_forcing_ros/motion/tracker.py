@@ -71,7 +71,8 @@ class FaceTracker:
         self._learner.reset()
         self._shape: tuple[int, ...] | None = None
         self._time = -math.inf
-        self._seen = -math.inf  # when the followed face was last seen
+        self._present = -math.inf  # when the followed face was last in the image ...
+        self._seen = -math.inf  # ... and when it was last seen well enough to be measured
         self._found = -math.inf  # when it was found, after a time without
         self._box: np.ndarray | None = None
         self._filter = _OneEuro()
@@ -132,15 +133,17 @@ class FaceTracker:
             nearest = int(np.argmin(apart))
             if apart[nearest] < 0.6:
                 return nearest
-            if time_s - self._seen < _HOLD + _EASE:
+            if time_s - self._present < _HOLD + _EASE:
                 return None  # another person: wait until the followed one is surely gone
         self._learner.reset()
         self._known = None if self._box is not None else self._known
         return int(np.argmax([(b[2] - b[0]) * (b[3] - b[1]) for b in boxes]))
 
     def _follow(self, points: np.ndarray, visible: float, time_s: float, step: float, first: bool) -> None:
-        if time_s - self._seen > _FORGET and self._box is not None:
+        if time_s - self._present > _FORGET:
             self._learner.reset()
+        self._present = time_s
+        self._box = _box_of(points)
         if time_s - self._seen > _HOLD:  # found (again): take over from what is shown
             self._frozen = self._motion
             # On the first image there is nothing to take over from, but the neutral face is a guess: show part of it.
@@ -152,7 +155,8 @@ class FaceTracker:
         measures = landmarks.measure_face(points, pose)
         angles = pose.angles
         steady = self._steadiness(measures, step)
-        certainty = (0.4 + 0.6 * steady) * visible * _falling(pose.residual, 0.09, 0.16) * _falling(abs(angles[0]), 0.7, 1.2) * _falling(abs(angles[1]), 0.6, 1.0)
+        facing = _falling(abs(angles[0]), 0.7, 1.2) * _falling(abs(angles[1]), 0.6, 1.0)
+        certainty = (0.4 + 0.6 * steady) * visible * facing * _falling(pose.residual, 0.09, 0.16)
         if certainty < 0.2 and not first:
             self._lost(time_s, step)
             return
@@ -170,7 +174,6 @@ class FaceTracker:
         measured = self._filter(rig.clamp(measured), step)
         share = _smooth((time_s - self._found) / _RETURN)
         self._motion = (self._frozen + share * (measured - self._frozen)).astype(np.float32)
-        self._box = _box_of(points)
         self._seen = time_s
         self._confidence = certainty if first else _toward(self._confidence, certainty, _CONFIDENCE_RATE * step)
 
