@@ -27,7 +27,7 @@ _GRID_STEP = 0.34  # D; spacing of the vertices around the face
 _CLOSED_MOUTH = 0.04  # D; inner lips nearer than this are one line: the mesh is never exact
 _MAP_STEP = 2  # the warp is computed at every second pixel, then interpolated
 _SLIVER = 0.5  # pixels; triangles flatter than this are left to their neighbours: their maps reach too far
-_DEPTH = 1.2  # the mesh's depth is flatter than a head: ears lie 0.8 D behind the eyes' corners, the nose 0.5 D before
+_DEPTH = 1.3  # the mesh's depth is flatter than a head: ears lie 0.8 D behind the eyes' corners, the nose 0.5 D before
 _DEEP, _FLATTEN = 0.15, 0.8  # D behind the eyes; beyond it depth counts less, so that a turned cheek does not fold
 _LASHES = 0.035  # D; height of the band above the upper lid that holds the lashes
 _LID_EDGE = 0.04  # D; lids that moved this far have left behind the shadow they cast on the photo's eyes
@@ -153,8 +153,10 @@ class PortraitAvatar:
         lips = self._rest[INNER_LIP_UPPER + INNER_LIP_LOWER]
         middle = (lips[0] + lips[10]) / 2
         upper, lower = (middle + self._axes[1] * ((self._rest[p] - middle) @ self._axes[1]) for p in (13, 14))
-        # Teeth lie behind the lips; their edge shows a little below the line where closed lips meet.
-        self._skull_teeth = upper + self._axes[1] * 0.022 * self._unit + (0, 0, 0.06 * self._unit)
+        # Teeth lie behind the lips; their edge shows a little below the line where closed lips meet, and where the
+        # photo's lips are open, as far below the upper one as teeth are high.
+        gap = float((lower - upper) @ self._axes[1]) / self._unit
+        self._skull_teeth = upper + self._axes[1] * max(0.022, min(0.8 * gap, 0.09)) * self._unit + (0, 0, 0.06 * self._unit)
         self._jaw_teeth = lower + self._axes[1] * 0.018 * self._unit + (0, 0, 0.08 * self._unit)
         cheeks = np.concatenate([_patch(self.photo, points[p, :2], 0.08 * self._unit) for p in (50, 280, 4, 151)])
         skin = np.percentile(cheeks, 85, axis=0) / 255.0
