@@ -13,7 +13,7 @@ arguments = --out $(OUT) --generator $(GENERATOR) \
 	$(if $(AVATAR_AUDIO),--avatar-audio '$(AVATAR_AUDIO)') \
 	$(if $(PORTRAIT),--portrait '$(PORTRAIT)')
 
-.PHONY: demo test install clean
+.PHONY: demo test bench install clean
 
 demo: install
 	@mkdir -p $(dir $(OUT))
@@ -21,6 +21,10 @@ demo: install
 
 test: install
 	.venv/bin/pytest test
+
+bench: install
+	@mkdir -p out
+	.venv/bin/avatar-forcing bench --json out/bench.json
 
 install:
 	@command -v python3 >/dev/null || { echo "install: python3 is missing; run: sudo apt-get install -y python3 python3-venv"; exit 1; }

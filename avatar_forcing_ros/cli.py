@@ -18,6 +18,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_face(commands)
     _add_weights(commands)
+    _add_bench(commands)
     return parser
 
 
@@ -156,6 +157,42 @@ def _convert_weights(arguments: argparse.Namespace) -> None:
     from avatar_forcing_ros.models.weights import convert_weights
 
     print(f"written: {convert_weights(arguments.folder, arguments.out)}")
+
+
+def _add_bench(commands) -> None:
+    bench = commands.add_parser(
+        "bench", help="measure each stage on this machine",
+        description="The rig's stages on one core, then the published network (weights made up): the stream as "
+        "published, written plainly, against ours, in one run.",
+    )  # fmt: skip
+    bench.add_argument("--json", default="", metavar="FILE", help="write the figures")
+    bench.add_argument("--only", default="", choices=("rig", "network"), help="one part alone")
+    bench.add_argument("--device", default="auto", help="of the network: auto (default), cpu, cuda")
+    bench.add_argument("--precision", default="auto", help="of our stream: auto (default), float32, bfloat16, float16")
+    bench.add_argument("--compile", default="none", help="of our stream: none (default), compile, graph (GPU)")
+    bench.add_argument("--repeats", type=int, default=3)
+    bench.set_defaults(work=_bench)
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    import json
+    from pathlib import Path
+
+    report = {}
+    if arguments.only != "network":
+        from avatar_forcing_ros.bench_rig import benchmark_rig
+
+        print("rig, one core:")
+        report["rig"] = benchmark_rig()
+    if arguments.only != "rig":
+        from avatar_forcing_ros.bench import benchmark
+
+        print("published network:")
+        report["network"] = benchmark(
+            device=arguments.device, precision=arguments.precision, compile_mode=arguments.compile, repeats=arguments.repeats
+        )
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(report, indent=2) + "\n")
 
 
 def _print_figures(out: str, figures: dict) -> None:
