@@ -15,7 +15,7 @@ from avatar_forcing_ros.generators.signals import SignalBuffer
 from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
 from avatar_forcing_ros.media.writer import VideoWriter
 from avatar_forcing_ros.motion import make_avatar, make_tracker
-from avatar_forcing_ros.motion.portrait import read_picture
+from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.report import RunStatistics, plot_timeline, write_json
 from avatar_forcing_ros.session import Session
 from avatar_forcing_ros.timeline import (

@@ -158,7 +158,6 @@ def motion(mouth: np.ndarray) -> np.ndarray:
         add(name, curve * (1.0 - 0.7 * smile) if name in ("mouthStretch", "mouthPucker", "mouthPress") else curve)
     add("mouthSmile", smile * (1.0 - 0.25 * np.minimum(1.0, mouth[:, 0] / 0.4)))
     add("eyeSquint", 0.45 * smile)
-    add("eyeWide", np.full(FRAMES, 0.4))  # the picture's lids hang low
     brows = _envelope(times, BROWS_UP)
     add("browInnerUp", brows)
     add("browOuterUp", 0.8 * brows)

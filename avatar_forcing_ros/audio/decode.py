@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
-from ..timeline import NANOSECONDS
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.timeline import NANOSECONDS
 
 MAX_CHANNELS = 64
 _PCM_CODINGS = ("", "wave", "wav", "raw", "pcm")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..timeline import NANOSECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from avatar_forcing_ros.timeline import NANOSECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 _DRIFT_SECONDS = 2.0  # the mean of the stamps' error is taken over about this long
 _DRIFT_ALLOWED = SAMPLE_RATE // 200  # 5 ms of mean error are left alone

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..timeline import FRAME_RATE
+from avatar_forcing_ros.timeline import FRAME_RATE
 
 SILENCE_DB = -90.0
 _FLOOR_START_DB = -50.0  # before anything was heard: an ordinary room

@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from ..timeline import FRAME_RATE, SAMPLES_PER_FRAME
-from .level import SpeechLevel
+from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
+from avatar_forcing_ros.audio.level import SpeechLevel
 
 START_RMS = 0.06  # of full scale, -24 dB: usual speech before any has been heard
 LEAST_RMS = 0.003  # -50 dB: quieter speech is not raised further

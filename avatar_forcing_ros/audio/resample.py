@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
-from ..errors import InputError
-from ..timeline import NANOSECONDS, SAMPLE_RATE
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.timeline import NANOSECONDS, SAMPLE_RATE
 
 _GAP_NS = NANOSECONDS // 5  # a stamp this far off starts a new stretch of sound
 

@@ -19,7 +19,7 @@ from collections import deque
 
 import numpy as np
 
-from ..timeline import NANOSECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from avatar_forcing_ros.timeline import NANOSECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 FADE_SAMPLES = SAMPLE_RATE // 200  # 5 ms
 _JITTER = SAMPLE_RATE // 25  # 40 ms: stamps this near to the count of samples are in step with it

@@ -15,11 +15,11 @@ from collections import deque
 
 import numpy as np
 
-from ..audio.level import SpeechLevel
-from ..errors import InputError
-from ..motion import rig
-from ..timeline import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
-from .base import BlockSignals
+from avatar_forcing_ros.audio.level import SpeechLevel
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
+from avatar_forcing_ros.generators.base import BlockSignals
 
 MIRROR_DELAY_FRAMES = 6  # 240 ms: people mirror each other later than that, but the rest of the chain adds its own
 SMILE_GAIN = 0.9

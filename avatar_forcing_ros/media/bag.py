@@ -13,11 +13,11 @@ from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from ..audio.decode import AudioDecoder, SoundFormat, stamp_of
-from ..errors import InputError
-from ..timeline import FRAME_RATE, NANOSECONDS, SAMPLE_RATE
-from .images import encode_jpeg, to_rgb
-from .reader import AudioChunk, MediaReader, VideoFrame
+from avatar_forcing_ros.audio.decode import AudioDecoder, SoundFormat, stamp_of
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.timeline import FRAME_RATE, NANOSECONDS, SAMPLE_RATE
+from avatar_forcing_ros.media.images import encode_jpeg, to_rgb
+from avatar_forcing_ros.media.reader import AudioChunk, MediaReader, VideoFrame
 
 _IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _SOUNDS = ("AudioDataStamped", "AudioStamped", "AudioData", "Audio")  # the better timed ones first

@@ -9,8 +9,8 @@ from typing import Iterator
 import cv2
 import numpy as np
 
-from ..errors import InputError
-from .reader import AudioChunk, MediaReader, VideoFrame
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.media.reader import AudioChunk, MediaReader, VideoFrame
 
 _MAX_WAITING_CHUNKS = 100  # of 20 ms; the oldest is dropped where nobody reads
 _NO_IMAGE_SECONDS = 5.0

@@ -7,7 +7,7 @@ import array
 import cv2
 import numpy as np
 
-from ..errors import InputError
+from avatar_forcing_ros.errors import InputError
 
 # Encoding -> (bytes per pixel, what turns it into RGB).
 _ENCODINGS = {

@@ -9,9 +9,9 @@ from typing import Iterator, NamedTuple
 import av
 import numpy as np
 
-from ..audio.resample import Resampler
-from ..errors import InputError
-from ..timeline import NANOSECONDS, SAMPLE_RATE
+from avatar_forcing_ros.audio.resample import Resampler
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.timeline import NANOSECONDS, SAMPLE_RATE
 
 _CHUNKS_PER_SECOND = 50  # sound of files comes in pieces of at most 20 ms, as from a microphone, so nobody waits for it
 _GRID_SLACK = 1e-3  # seconds: time stamps of files are rounded
@@ -76,18 +76,18 @@ def open_media(source: str, camera_topic: str | None = None, audio_topic: str | 
     """
     source = str(source)
     if source.startswith("webcam:"):
-        from .devices import WebcamReader
+        from avatar_forcing_ros.media.devices import WebcamReader
 
         return WebcamReader(source)
     if source.startswith("mic:"):
-        from .devices import MicrophoneReader
+        from avatar_forcing_ros.media.devices import MicrophoneReader
 
         return MicrophoneReader(source)
     path = Path(source)
     if not path.exists():
         raise InputError(f"there is no file {source}")
     if path.is_dir() or path.suffix in (".db3", ".mcap"):
-        from .bag import BagReader
+        from avatar_forcing_ros.media.bag import BagReader
 
         return BagReader(source, camera_topic, audio_topic)
     return FileReader(source)

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from ..errors import InputError
+from avatar_forcing_ros.errors import InputError
 
 _FORMAT = {
     "movflags": "hybrid_fragmented+frag_keyframe+delay_moov",

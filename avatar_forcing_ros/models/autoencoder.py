@@ -186,7 +186,8 @@ class FlowHead(nn.Module):
 
     def forward(self, x: Tensor, style: Style, coarser: Tensor | None) -> Tensor:
         """(N, C, s, s) -> (N, 3, s, s) float32: x and y of the flow, mask."""
-        logits = self.conv(x, style, self.bias).float()
+        # Planes side by side, not channels: they are taken apart again.
+        logits = self.conv(x, style, self.bias).float().contiguous()
         return logits if coarser is None else logits + upsample(coarser)
 
 

@@ -57,7 +57,7 @@ def make_avatar(
         return ScreenFaceAvatar(size, **({"theme": theme} if theme else {}))
     if kind == "neural":
         from avatar_forcing_ros.motion.neural import NeuralAvatar
-        from avatar_forcing_ros.motion.portrait import read_picture
+        from avatar_forcing_ros.motion.photo import read_picture
 
         return NeuralAvatar(network.weights, read_picture(picture), network.device, network.precision)
     raise InputError(f"avatar: unknown kind '{kind}'; use one of {', '.join(AVATARS)}")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import rig
-from .landmarks import AT, LEVEL, LIMIT, MEASURES, TYPICAL
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.landmarks import AT, LEVEL, LIMIT, MEASURES, TYPICAL
 
 # What one unit of each coefficient does to the measures of the lower face, in D. The diagonal values are the
 # rig's definitions; the others are what comes along on a real face (an opening jaw pulls the corners of the mouth

@@ -11,7 +11,8 @@ import itertools
 import cv2
 import numpy as np
 
-from ..errors import InputError
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.motion.quiet import quiet_native_start
 
 MESH_POINTS = 468
 EYE_OUTER_RIGHT, EYE_OUTER_LEFT = 33, 263  # the person's right eye is at image left
@@ -103,7 +104,7 @@ def find_face(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     shrink = min(1.0, _DETECTION_SIDE / max(height, width))
     small = image if shrink == 1.0 else cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-    with FaceMesh(static_image_mode=True, max_num_faces=5, refine_landmarks=True, min_detection_confidence=0.4) as mesh:
+    with quiet_native_start(), FaceMesh(static_image_mode=True, max_num_faces=5, refine_landmarks=True, min_detection_confidence=0.4) as mesh:
         # A face that fills the frame, or one far away, is missed at first: look again with a margin, then closer.
         for window in _windows(small):
             x0, y0, x1, y1 = window

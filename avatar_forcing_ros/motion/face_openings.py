@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .matte import completed
+from avatar_forcing_ros.motion.matte import completed
 
 _OVERSAMPLE = 4  # masks are drawn this much larger, then averaged: smooth borders
 _CURVE_STEPS = 4  # points put between two landmarks of a lid or lip

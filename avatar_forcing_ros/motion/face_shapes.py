@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import rig
-from .face_mesh import (
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.face_mesh import (
     BROW,
     CHIN,
     INNER_LIP_LOWER,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from avatar_forcing_ros.motion.quiet import quiet_native_start
+
 
 def person_mask(image: np.ndarray, face_hull: np.ndarray) -> np.ndarray:
     """How much of each pixel is the person: (H, W) float32 in 0..1, its border following the picture's edges.
@@ -13,7 +15,7 @@ def person_mask(image: np.ndarray, face_hull: np.ndarray) -> np.ndarray:
     """
     from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
-    with SelfieSegmentation(model_selection=0) as segment:
+    with quiet_native_start(), SelfieSegmentation(model_selection=0) as segment:
         coarse = segment.process(np.ascontiguousarray(image)).segmentation_mask.astype(np.float32)
     surely = np.zeros(image.shape[:2], np.uint8)
     cv2.fillConvexPoly(surely, cv2.convexHull(face_hull.astype(np.int32)), 1)

@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..errors import InputError
-from . import face_mesh
-from .face_mesh import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, FACE_OVAL
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.motion import face_mesh
+from avatar_forcing_ros.motion.face_mesh import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, FACE_OVAL
 
 _CROP_SIDE = 3.8  # D; head and shoulders
 _TIGHTEST_CROP = 2.2  # D; a face that fills its photo gets at least this much, the border repeated

@@ -13,14 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..errors import InputError
-from . import face_mesh, rig
-from .face_mesh import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, FACE_OVAL, INNER_LIP_LOWER, INNER_LIP_UPPER, IRIS, LOWER_LID, UPPER_LID
-from .face_openings import Eye, Mouth, curve_matrix
-from .face_shapes import Shapes
-from .landmarks import HEAD_CENTRE, rotation_of
-from .matte import completed, person_mask
-from .photo import crop_face, read_picture, sampled
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.motion import face_mesh, rig
+from avatar_forcing_ros.motion.face_mesh import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, FACE_OVAL, INNER_LIP_LOWER, INNER_LIP_UPPER, IRIS, LOWER_LID, UPPER_LID
+from avatar_forcing_ros.motion.face_openings import Eye, Mouth, curve_matrix
+from avatar_forcing_ros.motion.face_shapes import Shapes
+from avatar_forcing_ros.motion.landmarks import HEAD_CENTRE, rotation_of
+from avatar_forcing_ros.motion.matte import completed, person_mask
+from avatar_forcing_ros.motion.photo import crop_face, read_picture, sampled
 
 _NECK = 0.8  # D; from the chin down to where nothing follows the head
 _GRID_STEP = 0.34  # D; spacing of the vertices around the face
@@ -62,7 +62,11 @@ class PortraitAvatar:
     @classmethod
     def from_file(cls, path: str | Path, size: int = 512) -> PortraitAvatar:
         """Reads a picture of any usual format: colour, grey, 16 bits, transparent. Raises InputError when it cannot."""
-        return cls(read_picture(path), size)
+        picture = read_picture(path)
+        try:
+            return cls(picture, size)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
     # ---- once per photo -------------------------------------------------------------------------------------------
 

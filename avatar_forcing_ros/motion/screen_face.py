@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..errors import InputError
-from . import rig
-from .landmarks import rotation_of
-from .screen_theme import Theme
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.landmarks import rotation_of
+from avatar_forcing_ros.motion.screen_theme import Theme
 
 _SMALLEST, _LARGEST = 32, 8192  # pixels
 _D = 1.15  # the drawn face's eye distance in face units, as it counts for movements of the lips and brows

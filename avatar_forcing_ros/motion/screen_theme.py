@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from ..errors import InputError
+from avatar_forcing_ros.errors import InputError
 
 THEME_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "screen_faces"
 

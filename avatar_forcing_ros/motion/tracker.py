@@ -7,15 +7,15 @@ in the units of rig.py against the person's neutral face, which is learned while
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from ..errors import InputError
-from . import landmarks, rig
-from .expression import NeutralFace, NeutralLearner, expression_of
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.motion import landmarks, rig
+from avatar_forcing_ros.motion.expression import NeutralFace, NeutralLearner, expression_of
+from avatar_forcing_ros.motion.quiet import quiet_native_start
 
 _LARGEST_SIDE = 640  # pixels; the mesh looks at 192 x 192 of a face, more costs time and shows nothing
 _SMALLEST_SIDE = 32
@@ -265,10 +265,12 @@ def _share(cutoff, step: float):
 
 
 def _open_mesh(max_faces: int):
-    os.environ.setdefault("GLOG_minloglevel", "2")  # MediaPipe reports its start otherwise
     from mediapipe.python.solutions.face_mesh import FaceMesh  # seconds to import: only who tracks pays
 
-    return FaceMesh(static_image_mode=False, max_num_faces=max_faces, refine_landmarks=True)
+    with quiet_native_start():
+        mesh = FaceMesh(static_image_mode=False, max_num_faces=max_faces, refine_landmarks=True)
+        mesh.process(np.zeros((64, 64, 3), np.uint8))
+    return mesh
 
 
 def _checked(image: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import threading
 import traceback
 from typing import Any
 
+import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -232,6 +233,7 @@ class AvatarNode(LifecycleNode):
 def run_node(node_class: type[AvatarNode]) -> int:
     """The main function of a node's executable. Exit status 1, and a last line "error: ...", where something failed."""
     rclpy.init()
+    cv2.setNumThreads(1)  # every node is a process of its own; the cores are shared among them
     node, fault = None, ""
     try:
         node = node_class()

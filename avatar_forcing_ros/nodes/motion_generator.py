@@ -13,7 +13,7 @@ from rclpy.time import Time
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.generators import GENERATORS, make_generator
 from avatar_forcing_ros.generators.signals import SignalBuffer
-from avatar_forcing_ros.motion.portrait import read_picture
+from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.msg import AudioFrames, MotionLatent, MotionLatentBlock
 from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
