@@ -21,9 +21,9 @@ from avatar_forcing_ros.timeline import SAMPLES_PER_FRAME
 class PublishedOptions:
     """How the network runs.
 
-    device: "auto" (a GPU when there is one), "cpu", "cuda", "cuda:1". precision: "auto" (bfloat16 on a GPU, float32 on
-    a CPU), "float32", "bfloat16", "float16". compile: "none", "compile" (torch.compile), "graph" (the whole block as
-    one CUDA graph). steps: network passes per block as the release counts them. Guidance scales: 1 follows the
+    device: "auto" (a GPU when there is one), "cpu", "cuda", "cuda:1". precision: "auto" (bfloat16 where the
+    hardware calculates in it, else float32), "float32", "bfloat16", "float16". compile: "none", "compile" (torch.compile)
+    or "graph" (the whole block as one CUDA graph), both for a GPU. steps: network passes per block as the release counts them. Guidance scales: 1 follows the
     condition, more exaggerates it, 0 ignores it. anchor: None is exactly the published stream, which drifts.
     """
 

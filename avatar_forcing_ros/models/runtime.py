@@ -32,14 +32,19 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """ "auto" is bfloat16 on a GPU and float32 on a CPU."""
+    """ "auto" is bfloat16 on a GPU and on a CPU that calculates in it (half the time), else float32."""
     if name == "auto":
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
+        return torch.bfloat16 if device.type == "cuda" or _cpu_has_bfloat16() else torch.float32
     if name not in PRECISIONS:
         raise InputError(f"precision is {name!r}; use auto, {', '.join(PRECISIONS)}")
     if name == "float16" and device.type == "cpu":
         raise InputError("precision float16 needs a GPU; on a CPU use float32 or bfloat16")
     return PRECISIONS[name]
+
+
+def _cpu_has_bfloat16() -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 class PackedLinear(nn.Module):
