@@ -28,7 +28,7 @@ ARGUMENTS = (
     ("portrait", "", "image file of a face; empty: the one in the box"),
     ("theme", "", "theme of the screen face"),
     ("size", "512", "side of the images in pixels"),
-    ("presentation_delay", "0.52", "seconds from a frame's time to its showing"),
+    ("presentation_delay", "0.56", "seconds from a frame's time to its showing"),
     ("params_file", PathJoinSubstitution([SHARE, "config", "avatar.yaml"]), "parameters of the nodes (YAML)"),
     ("use_sim_time", "false", "follow /clock, as when a bag is replayed"),
     ("fastdds_profile", "true", "use this package's Fast DDS profile, whose shared memory holds raw images"),

@@ -48,7 +48,7 @@ class Renderer(AvatarNode):
         self.declare_network()
         self.declare("theme", "", "theme of the screen face; empty: the first one")
         self.declare("size", 512, "side of the images in pixels (the neural face has its weights' own)", 128, 2160)
-        self.declare("presentation_delay", 0.52, "seconds from a frame's time to its showing; a block takes 0.4", 0.1, 5.0)
+        self.declare("presentation_delay", 0.56, "seconds from a frame's time to its showing; a block takes 0.4", 0.1, 5.0)
         self.declare("jpeg_quality", 85, "of image_raw/compressed", 10, 100)
         self.declare("frame_id", "avatar", "frame_id of the images")
         self._lock = threading.Lock()
