@@ -11,7 +11,7 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 requirements = [
-    line.split("  #")[0].strip()
+    line.split(" #")[0].strip()
     for line in (ROOT / "requirements.txt").read_text().splitlines()
     if line.strip() and not line.startswith("#")
 ]

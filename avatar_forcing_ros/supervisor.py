@@ -28,6 +28,7 @@ READY_TIMEOUT_S = 90.0  # for a slow machine with a cold disk; a node that fails
 LEAD_S = 0.3  # from the last activation to the first frame of the sources
 TAIL_S = 0.4  # after the last frame has been shown
 QUIT_TIMEOUT_S = 30.0
+SETTLED_S = 60.0  # after so long the memory of a run is expected to stay as it is
 
 
 @dataclass
@@ -99,6 +100,7 @@ class Graph:
         self.config = Path(config) if config else share_file("config/avatar.yaml")
         self.folder = Path(tempfile.mkdtemp(prefix="avatar_forcing_"))
         self.peak_rss_mb = 0.0
+        self.settled_rss_mb = self.last_rss_mb = None  # all nodes together, after warm-up and at the end
         self._monitor: threading.Thread | None = None
         self._ended = threading.Event()
 
@@ -129,6 +131,7 @@ class Graph:
             node.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
     def _watch_memory(self) -> None:
+        started = time.monotonic()
         while not self._ended.wait(0.5):
             total = 0
             for node in self.nodes:
@@ -136,7 +139,14 @@ class Graph:
                     total += psutil.Process(node.process.pid).memory_info().rss
                 except psutil.Error:  # it has ended
                     pass
-            self.peak_rss_mb = max(self.peak_rss_mb, total / 2**20)
+            megabytes = round(total / 2**20, 1)
+            self.peak_rss_mb = max(self.peak_rss_mb, megabytes)
+            if time.monotonic() - started > SETTLED_S and len(self._running()) == len(self.nodes):
+                self.settled_rss_mb = self.settled_rss_mb or megabytes
+                self.last_rss_mb = megabytes
+
+    def _running(self) -> list[NodeProcess]:
+        return [n for n in self.nodes if n.process.poll() is None]
 
     def check(self) -> None:
         """Raises AvatarForcingError with the reason where a node has ended in failure."""
@@ -220,6 +230,7 @@ def run_live(session: Session, config: str = "", progress=lambda seconds, graph:
             raise AvatarForcingError(graph.reason(recorder, recorder.process.returncode))
         figures = {"mode": "live", "generator": session.generator, **json.loads(report.read_text())}
         figures["presentation_delay_s"] = delay
-        figures["peak_rss_mb"] = round(graph.peak_rss_mb, 1)
+        figures["peak_rss_mb"] = graph.peak_rss_mb
+        figures["rss_mb"] = {"settled": graph.settled_rss_mb, "end": graph.last_rss_mb}
         report.write_text(json.dumps(figures, indent=2) + "\n")
     return figures
