@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+# Small matrices: threads that wait for each other cost more than they bring, the more so on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))  # helper modules beside the tests
 
 DOMAINS = iter(range(101, 230))  # one per test, so that tests never hear each other
