@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.motion.quiet import quiet_native_start
+from avatar_forcing_ros.motion.mediapipe_start import quiet_native_start
 
 MESH_POINTS = 468
 EYE_OUTER_RIGHT, EYE_OUTER_LEFT = 33, 263  # the person's right eye is at image left

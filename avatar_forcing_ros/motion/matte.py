@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from avatar_forcing_ros.motion.quiet import quiet_native_start
+from avatar_forcing_ros.motion.mediapipe_start import quiet_native_start
 
 
 def person_mask(image: np.ndarray, face_hull: np.ndarray) -> np.ndarray:

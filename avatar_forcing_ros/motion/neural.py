@@ -15,7 +15,7 @@ from avatar_forcing_ros.models import AvatarForcing, load_autoencoder
 from avatar_forcing_ros.models.autoencoder import AutoEncoder
 from avatar_forcing_ros.models.runtime import prepare_autoencoder, resolve_device, resolve_precision
 from avatar_forcing_ros.motion.face_mesh import find_face
-from avatar_forcing_ros.motion.quiet import quiet_native_start
+from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh
 from avatar_forcing_ros.motion.tracker import TrackedFace
 
 SPACE = "lia512"
@@ -178,12 +178,7 @@ class NeuralEncoder:
     ) -> None:
         self.autoencoder = _autoencoder(weights, model, device, precision)
         self.dim = self.autoencoder.basis.shape[0]
-        # Imported here: an encoder of given crops needs no face detection.
-        from mediapipe.python.solutions.face_mesh import FaceMesh
-
-        with quiet_native_start():
-            self._mesh = FaceMesh(max_num_faces=1, min_detection_confidence=0.5, min_tracking_confidence=0.5)
-            self._mesh.process(np.zeros((64, 64, 3), np.uint8))
+        self._mesh = open_face_mesh(max_num_faces=1, min_detection_confidence=0.5, min_tracking_confidence=0.5)
         self._held = HeldCrop()
         self.reset()
 

@@ -15,7 +15,7 @@ import numpy as np
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.motion import landmarks, rig
 from avatar_forcing_ros.motion.expression import NeutralFace, NeutralLearner, expression_of
-from avatar_forcing_ros.motion.quiet import quiet_native_start
+from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh, restart
 
 _LARGEST_SIDE = 640  # pixels; the mesh looks at 192 x 192 of a face, more costs time and shows nothing
 _SMALLEST_SIDE = 32
@@ -53,7 +53,7 @@ class FaceTracker:
             raise InputError(f"learn_seconds is {learn_seconds}: give 0 to 60 seconds")
         if not 1 <= max_faces <= 8:
             raise InputError(f"max_faces is {max_faces}: give 1 to 8")
-        self._mesh = _open_mesh(max_faces)
+        self._mesh = open_face_mesh(max_num_faces=max_faces, refine_landmarks=True)
         self._learner = NeutralLearner(learn_seconds)
         self._known: NeutralFace | None = None
         self.reset()
@@ -67,7 +67,7 @@ class FaceTracker:
 
     def reset(self) -> None:
         """Forgets the person and the video: the next image is as the first one."""
-        self._mesh.reset()
+        restart(self._mesh)
         self._learner.reset()
         self._shape: tuple[int, ...] | None = None
         self._time = -math.inf
@@ -200,7 +200,7 @@ class FaceTracker:
         _, small = _shrunk(image)
         for _ in range(3):  # the mesh settles on its own earlier result
             faces = self._landmarks(small)
-        self._mesh.reset()
+        restart(self._mesh)
         if not faces:
             raise InputError("no face in the neutral image: give one that shows a face from the front")
         points = max(faces, key=lambda f: np.ptp(f[:, 0]))
@@ -262,15 +262,6 @@ for _name in ("eyeBlinkLeft", "eyeBlinkRight"):
 def _share(cutoff, step: float):
     """How much of a new value a first-order low pass takes in one step. cutoff in Hz."""
     return 1.0 - np.exp(-2.0 * math.pi * cutoff * step)
-
-
-def _open_mesh(max_faces: int):
-    from mediapipe.python.solutions.face_mesh import FaceMesh  # seconds to import: only who tracks pays
-
-    with quiet_native_start():
-        mesh = FaceMesh(static_image_mode=False, max_num_faces=max_faces, refine_landmarks=True)
-        mesh.process(np.zeros((64, 64, 3), np.uint8))
-    return mesh
 
 
 def _checked(image: np.ndarray) -> np.ndarray:

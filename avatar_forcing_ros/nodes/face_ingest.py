@@ -37,9 +37,6 @@ class FaceIngest(AvatarNode):
 
     def setup(self) -> None:
         self._tracker = make_tracker(self.param("space"), self.param("learn_seconds"), self.network())
-        # The first image costs the most; pay for it before anybody looks.
-        self._tracker.track(np.zeros((480, 640, 3), np.uint8), 0.0)
-        self._tracker.reset()
         self._publisher = self.create_publisher(MotionLatent, "motion", qos.reliable(50))
         self._confidence, self._faces, self._last_stamp = 0.0, 0, 0
         self._fault = ""
