@@ -10,7 +10,7 @@ from __future__ import annotations
 NANOSECONDS = 1_000_000_000
 FRAME_RATE = 25  # frames per second of motion and images
 FRAME_NS = NANOSECONDS // FRAME_RATE
-BLOCK_FRAMES = 10  # frames that the generator makes at once (paper, section 3: block size)
+BLOCK_FRAMES = 10  # frames that the generator makes at once (paper: block size B)
 SAMPLE_RATE = 16_000  # Hz of the sound that the model hears
 SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
 

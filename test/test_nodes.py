@@ -84,6 +84,21 @@ def test_user_sound_of_44_kHz_becomes_frames_on_the_clock(ros):
     assert np.corrcoef(heard[1600:12000], expected[1600:12000])[0, 1] > 0.999
 
 
+def test_sound_waits_for_the_description_of_its_format(ros):
+    frames = ros.collect(AudioFrames, "/audio_frames")
+    ros.start("audio_ingest", "microphone")
+    publisher, describe = ros.publisher(AudioDataStamped, "/audio_stamped"), ros.publisher(AudioInfo, "/audio_info")
+    ros.wait_for_readers(publisher)
+    ros.wait_for_readers(describe)
+    for i in range(10):  # half a second at 8 kHz, before anybody said that it is 8 kHz
+        publisher.publish(sound(np.full(400, 0.2, np.float32), time_of(1000) + i * 50_000_000))
+    time.sleep(0.5)
+    assert not frames
+    describe.publish(wave_info(8000))
+    ros.wait_for(lambda: sum(len(m.known) for m in frames) >= 12, "half a second of frames")
+    assert frames[0].first_frame == 1000 and sum(len(m.known) for m in frames) <= 13
+
+
 @pytest.mark.parametrize(
     "info, words",
     [

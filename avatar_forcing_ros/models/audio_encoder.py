@@ -1,4 +1,4 @@
-"""From sound to one feature vector per video frame (paper, section 3.2).
+"""From sound to one feature vector per video frame (paper, its method section).
 
 Two front ends with one interface: the published wav2vec2 trunk, and a small causal one on log-mel frames.
 Both take a waveform that is already at its normal level: speech of unit variance (models/rolling_audio.py).

@@ -1,4 +1,4 @@
-"""The motion latent auto-encoder (paper, section 3.1; the family of LIA and FLOAT).
+"""The motion latent auto-encoder (paper, its method section; the family of LIA and FLOAT).
 
 An image gives an appearance code z_S and a motion code m, both (512,), and m lies in a learned subspace of
 20 directions: m = Q lambda. The decoder warps the feature maps of the portrait by flows that it reads from

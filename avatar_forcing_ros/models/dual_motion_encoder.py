@@ -1,5 +1,5 @@
 """The dual motion encoder: what the avatar says and what the user does become one condition per frame
-(paper, section 3.2). First the user's motion looks at the user's sound, then the avatar's sound looks at both."""
+(paper, its method section). First the user's motion looks at the user's sound, then the avatar's sound looks at both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditional flow matching as the release samples it: the schedule and its Euler steps (paper, section 3.3).
+"""Conditional flow matching as the release samples it: the schedule and its Euler steps (paper, its method section).
 
 The network predicts v = noise - data at time t in [0, 1000]; x = (1 - sigma) data + sigma noise, so a step from
 sigma to a smaller one adds (sigma_next - sigma) v. t = 1000 is pure noise, t = 0 is data.

@@ -1,4 +1,4 @@
-"""The loop of the paper (Algorithm 1 and section 3.4): signals in, motion out, block by block.
+"""The loop of the paper's inference, as its release streams it: signals in, motion out, block by block.
 
 A block of n = 10 frames that begins at frame t is made like this:
 

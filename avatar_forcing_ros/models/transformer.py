@@ -1,4 +1,4 @@
-"""The motion generator: a transformer that predicts the velocity of noisy motion latents (paper, section 3.3).
+"""The motion generator: a transformer that predicts the velocity of noisy motion latents (paper, its method section).
 
 Every frame has its own time t (diffusion forcing). Blocks are adaLN-modulated by t, look at the frames by
 self-attention with rotary positions, at the condition by cross-attention over the near frames.

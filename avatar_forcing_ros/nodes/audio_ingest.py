@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+from collections import deque
 
 import numpy as np
 from audio_common_msgs import msg as audio_msgs
@@ -29,6 +30,7 @@ from avatar_forcing_ros.timeline import (
 )
 
 FLUSH_AFTER_NS = 200_000_000
+HELD_MESSAGES = 100  # that wait for the description of their format
 
 
 class AudioIngest(AvatarNode):
@@ -62,6 +64,8 @@ class AudioIngest(AvatarNode):
         self._queue = SpeechQueue(self.param("max_queue_seconds")) if speaker == "avatar" else None
         self._next_frame: int | None = None
         self._refused = ""
+        self._described = TYPED_FAMILY  # its messages bring their own format
+        self._undescribed: deque = deque(maxlen=HELD_MESSAGES)
         self._last_message: int | None = None  # ROS time; None: nothing waits in the resampler
         self._publisher = self.create_publisher(AudioFrames, "audio_frames", qos.reliable(50))
         if self._queue is not None:
@@ -77,7 +81,7 @@ class AudioIngest(AvatarNode):
         if not TYPED_FAMILY:
             self._find_info()
             self.create_timer(0.2, self._find_info)
-        self.create_timer(0.05, self._flush)
+        self.create_timer(0.1, self._flush)
         if self._queue is not None:
             self.create_timer(0.02, self._release)
 
@@ -106,12 +110,19 @@ class AudioIngest(AvatarNode):
     def _on_info(self, info) -> None:
         try:
             self._decoder.set_info(info)
-            self._refused = ""
+            self._refused, self._described = "", True
         except InputError as error:
             self._refuse(error)
+        while self._undescribed and self._described:
+            self._on_sound(self._undescribed.popleft())
 
     def _on_sound(self, message) -> None:
         if not self.active or self._refused:
+            return
+        if not self._described and self.count_publishers("audio_info"):
+            if len(self._undescribed) == HELD_MESSAGES:
+                self.count("messages dropped before their description")
+            self._undescribed.append(message)
             return
         try:
             samples = self._decoder.decode(message)
