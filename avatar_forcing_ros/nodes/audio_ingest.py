@@ -91,6 +91,7 @@ class AudioIngest(AvatarNode):
             self._framer.reset()
             self._resampler.flush()
             self._last_message = None
+            self._undescribed.clear()
             self._next_frame = None
             if self._queue is not None:
                 self._queue.reset()
