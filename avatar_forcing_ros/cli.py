@@ -166,7 +166,8 @@ def _add_bench(commands) -> None:
         "published, written plainly, against ours, in one run.",
     )  # fmt: skip
     bench.add_argument("--json", default="", metavar="FILE", help="write the figures")
-    bench.add_argument("--only", default="", choices=("rig", "network"), help="one part alone")
+    bench.add_argument("--only", default="", choices=("rig", "network", "soak"),
+                       help="one part alone; soak: 30 simulated minutes of a stream that is made to drift")
     bench.add_argument("--device", default="auto", help="of the network: auto (default), cpu, cuda")
     bench.add_argument("--precision", default="auto", help="of our stream: auto (default), float32, bfloat16, float16")
     bench.add_argument("--compile", default="none", help="of our stream: none (default), compile, graph (GPU)")
@@ -179,12 +180,16 @@ def _bench(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     report = {}
-    if arguments.only != "network":
+    if arguments.only in ("", "rig"):
         from avatar_forcing_ros.bench_rig import benchmark_rig
 
         print("rig, one core:")
         report["rig"] = benchmark_rig()
-    if arguments.only != "rig":
+    if arguments.only == "soak":
+        from avatar_forcing_ros.bench import soak
+
+        report["soak"] = soak()
+    if arguments.only in ("", "network"):
         from avatar_forcing_ros.bench import benchmark
 
         print("published network:")

@@ -39,7 +39,7 @@ def digest(paths: list[pathlib.Path], names_only: list[pathlib.Path] = ()) -> st
 
 def step(title: str, key: str, work) -> None:
     """Run `work` unless the stamp of this step already holds `key`."""
-    stamp = VENV / f".stamp-{title.split()[0]}"
+    stamp = VENV / f".stamp-{title.split()[0].rstrip(':')}"
     if stamp.exists() and stamp.read_text() == key:
         return
     print(f"install: {title} ...", flush=True)
@@ -135,6 +135,9 @@ def ros_environment() -> dict[str, str]:
 
 def build_package() -> None:
     """The project and the stand-in for audio_common_msgs, installed by colcon into the venv itself (one prefix)."""
+    for link in VENV.glob("lib/python3*/site-packages/avatar_forcing_ros/**/*"):
+        if link.is_symlink() and not link.exists():  # of a source file that is gone
+            link.unlink()
     run(
         [
             str(VENV / "bin" / "colcon"), "--log-base", str(LOGS / "colcon"), "build", "--merge-install", "--symlink-install",

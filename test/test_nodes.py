@@ -213,9 +213,16 @@ def test_blocks_leave_at_block_cadence_without_any_input_and_with_one_that_stops
     count = len(blocks)
     ros.wait_for(lambda: len(blocks) >= count + 3, "blocks after the camera has stopped")
 
-    wrong = MotionLatent(frame=0, space="lia512", confidence=1.0, data=np.zeros(512, np.float32))
-    publisher.publish(wrong)
-    assert "lia512" in ros.wait_for(lambda: errors_of(diagnostics, "motion_generator"), "an error")[0]
+    for data, space, words in (
+        (np.zeros(512, np.float32), "lia512", "lia512"),
+        (np.full(rig.DIM, np.nan, np.float32), "rig", "NaN"),
+    ):
+        diagnostics.clear()
+        publisher.publish(MotionLatent(frame=frame_at(ros.now_ns()), space=space, confidence=1.0, data=data))
+        assert words in ros.wait_for(lambda: errors_of(diagnostics, "motion_generator"), "an error")[0]
+    count = len(blocks)
+    ros.wait_for(lambda: len(blocks) >= count + 2, "blocks after unusable motion")
+    assert np.isfinite(np.asarray(blocks[-1].data)).all()
 
 
 # --- renderer ---------------------------------------------------------------------------------------------------
@@ -252,6 +259,25 @@ def test_image_and_speech_of_a_frame_leave_together_after_the_presentation_delay
     rest = next(iter(pictures.values()))
     talking = pictures[time_of(first + 15) + 600_000_000]
     assert talking.shape == (256, 256, 3) and np.abs(talking - rest).max() > 60  # the mouth is open
+
+
+def test_motion_that_does_not_hold_together_is_dropped_and_told(ros):
+    frames, diagnostics = ros.collect(AvatarFrame, "/avatar_frame"), ros.collect(DiagnosticArray, "/diagnostics")
+    ros.start("renderer", "renderer", avatar="screen_face", size=128)
+    publisher = ros.publisher(MotionLatentBlock, "/motion_blocks")
+    ros.wait_for_readers(publisher)
+    short = block(0, 0, np.zeros((10, rig.DIM)))
+    short.frame_count = 11
+    for message, words in (
+        (short, "11 frames"),
+        (block(0, 0, np.full((10, rig.DIM), np.inf)), "infinite"),
+        (block(0, 0, np.zeros((10, 512)), space="lia512"), "lia512"),
+    ):
+        diagnostics.clear()
+        publisher.publish(message)
+        assert words in ros.wait_for(lambda: errors_of(diagnostics, "renderer"), "an error")[0]
+    count = len(frames)
+    ros.wait_for(lambda: len(frames) > count + 5, "the calm face after all that")
 
 
 @pytest.mark.parametrize(

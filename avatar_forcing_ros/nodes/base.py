@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import traceback
@@ -17,7 +18,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
-from avatar_forcing_ros.errors import AvatarForcingError
+from avatar_forcing_ros.errors import AvatarForcingError, InputError
 from avatar_forcing_ros.motion import Network
 from avatar_forcing_ros.timeline import NANOSECONDS
 
@@ -37,6 +38,7 @@ class AvatarNode(LifecycleNode):
         self.fault = ""  # why the last transition failed, for people
         self.stopping = threading.Event()  # set while the node is not active: threads end on it
         self.stopping.set()
+        self.unusable = ""  # why a message since the last report could not be used
         self._threads: list[threading.Thread] = []
         self._jumps = 0
         self._counts: dict[str, int] = {}
@@ -139,6 +141,16 @@ class AvatarNode(LifecycleNode):
         """Add to a counter that diagnostics show."""
         self._counts[what] = self._counts.get(what, 0) + n
 
+    @contextlib.contextmanager
+    def usable(self):
+        """Around the handling of a message: one that cannot be used is counted and told in diagnostics, no more."""
+        try:
+            yield
+        except InputError as error:
+            self.unusable = str(error)
+            self.count("unusable messages")
+            self.warn(self.unusable)
+
     def warn(self, text: str) -> None:
         self.get_logger().warning(text, throttle_duration_sec=5.0)
 
@@ -213,6 +225,7 @@ class AvatarNode(LifecycleNode):
     # --- diagnostics and time -----------------------------------------------------------------------------------
     def _publish_diagnostics(self) -> None:
         level, message, values = self.report()
+        self.unusable = ""
         if self.fault:
             level, message = DiagnosticStatus.ERROR, self.fault
         status = DiagnosticStatus(level=level, name=self.get_fully_qualified_name(), message=message)

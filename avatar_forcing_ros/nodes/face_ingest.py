@@ -10,12 +10,12 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
-from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.motion import SPACES, make_tracker
 from avatar_forcing_ros.msg import MotionLatent
 from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
 from avatar_forcing_ros.nodes.images import message_to_rgb
+from avatar_forcing_ros.nodes.unpack import nanoseconds
 from avatar_forcing_ros.timeline import NANOSECONDS, frame_at, ns_to_seconds
 
 
@@ -39,7 +39,6 @@ class FaceIngest(AvatarNode):
         self._tracker = make_tracker(self.param("space"), self.param("learn_seconds"), self.network())
         self._publisher = self.create_publisher(MotionLatent, "motion", qos.reliable(50))
         self._confidence, self._faces, self._last_stamp = 0.0, 0, 0
-        self._fault = ""
 
     def start(self) -> None:
         kind, topic = (CompressedImage, "camera/image_raw/compressed") if self.param("compressed") else (Image, "camera/image_raw")
@@ -75,21 +74,14 @@ class FaceIngest(AvatarNode):
                 message, self._waiting = self._waiting, None
             if message is None:
                 continue
-            stamp = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
+            stamp = nanoseconds(message.header.stamp)
             if stamp == 0:  # a driver that does not stamp
                 stamp = self.now_ns()
                 self.count("unstamped images")
-            try:
+            with self.usable():
                 face = self._tracker.track(message_to_rgb(message), ns_to_seconds(stamp))
-                self._fault = ""
-            except InputError as error:
-                self.count("unusable images")
-                if self._fault != str(error):
-                    self._fault = str(error)
-                    self.get_logger().error(self._fault)
-                continue
-            self._confidence, self._faces, self._last_stamp = face.confidence, face.faces, stamp
-            self._publish(face, stamp)
+                self._confidence, self._faces, self._last_stamp = face.confidence, face.faces, stamp
+                self._publish(face, stamp)
 
     def _publish(self, face, stamp: int) -> None:
         message = MotionLatent(
@@ -107,8 +99,8 @@ class FaceIngest(AvatarNode):
         if not self.active:
             return super().report()
         values = {"confidence": float(self._confidence), "faces": self._faces}
-        if self._fault:
-            return DiagnosticStatus.ERROR, self._fault, values
+        if self.unusable:
+            return DiagnosticStatus.ERROR, self.unusable, values
         if not self._last_stamp or self.now_ns() - self._last_stamp > 2 * NANOSECONDS:
             return DiagnosticStatus.WARN, "no images: is the camera topic remapped?", values
         return DiagnosticStatus.OK, "face followed" if self._confidence > 0.5 else "no face seen", values

@@ -17,6 +17,7 @@ from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.msg import AudioFrames, MotionLatent, MotionLatentBlock
 from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
+from avatar_forcing_ros.nodes.unpack import motion_of, nanoseconds, sound_of
 from avatar_forcing_ros.timeline import (
     BLOCK_FRAMES,
     FRAME_NS,
@@ -66,7 +67,6 @@ class MotionGenerator(AvatarNode):
         self._buffer = SignalBuffer(self._generator.dim)
         self._publisher = self.create_publisher(MotionLatentBlock, "motion_blocks", qos.reliable(20))
         self._sequence, self._compute_ms, self._restart = 0, 0.0, False
-        self._wrong_space = ""
 
     def _network_options(self) -> dict:
         from avatar_forcing_ros.models import Anchor  # PyTorch only where a network runs
@@ -92,28 +92,25 @@ class MotionGenerator(AvatarNode):
             self._restart = True
 
     def _on_user_audio(self, message: AudioFrames) -> None:
-        with self._lock:
-            self._buffer.put_user_audio(message.first_frame, np.asarray(message.samples), np.asarray(message.known))
-            self._lock.notify()
+        with self.usable():
+            samples, known = sound_of(message)
+            with self._lock:
+                self._buffer.put_user_audio(message.first_frame, samples, known)
+                self._lock.notify()
 
     def _on_speech(self, message: AudioFrames) -> None:
-        with self._lock:
-            self._buffer.put_avatar_audio(message.first_frame, np.asarray(message.samples), np.asarray(message.known))
-            self._lock.notify()
+        with self.usable():
+            samples, known = sound_of(message)
+            with self._lock:
+                self._buffer.put_avatar_audio(message.first_frame, samples, known)
+                self._lock.notify()
 
     def _on_motion(self, message: MotionLatent) -> None:
-        if message.space != self._generator.space or len(message.data) != self._generator.dim:
-            self._wrong_space = (
-                f"user motion is of space '{message.space}' ({len(message.data)} values), the generator "
-                f"'{self._generator.name}' needs '{self._generator.space}' ({self._generator.dim}): "
-                "give face_ingest and motion_generator the same space"
-            )
-            self.warn(self._wrong_space)
-            return
-        stamp = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
-        with self._lock:
-            self._buffer.put_user_motion(message.frame, stamp, np.asarray(message.data), message.confidence)
-            self._lock.notify()
+        with self.usable():
+            latent = motion_of(message, self._generator.space, self._generator.dim)
+            with self._lock:
+                self._buffer.put_user_motion(message.frame, nanoseconds(message.header.stamp), latent, message.confidence)
+                self._lock.notify()
 
     def _generate(self) -> None:
         first = next_block_start(frame_at(self.now_ns()))
@@ -182,8 +179,8 @@ class MotionGenerator(AvatarNode):
         budget_ms = 1000 * BLOCK_FRAMES / FRAME_RATE
         values = {"back end": self._generator.name, "compute ms": self._compute_ms,
                   "real-time factor": self._compute_ms / budget_ms}  # fmt: skip
-        if self._wrong_space:
-            return DiagnosticStatus.ERROR, self._wrong_space, values
+        if self.unusable:
+            return DiagnosticStatus.ERROR, self.unusable, values
         if self._compute_ms > budget_ms:
             return DiagnosticStatus.WARN, "slower than real time", values
         return DiagnosticStatus.OK, "generating", values

@@ -18,6 +18,7 @@ from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
 from avatar_forcing_ros.nodes.images import message_to_rgb
 from avatar_forcing_ros.nodes.sound import STAMPED
+from avatar_forcing_ros.nodes.unpack import nanoseconds
 from avatar_forcing_ros.report import RunStatistics, plot_timeline, write_json
 from avatar_forcing_ros.timeline import (
     FRAME_NS,
@@ -110,8 +111,7 @@ class Recorder(AvatarNode):
         self._delay = stamp - message.frame * FRAME_NS
         if self.param("start_time") and stamp < seconds_to_ns(self.param("start_time")):
             return  # the calm face before the conversation begins
-        camera = message.camera_stamp.sec * NANOSECONDS + message.camera_stamp.nanosec
-        published = message.published.sec * NANOSECONDS + message.published.nanosec
+        published, camera = nanoseconds(message.published), nanoseconds(message.camera_stamp)
         self._statistics.add_image(message.frame, published, camera, message.render_ms, message.held)
 
     def _on_block(self, message: MotionLatentBlock) -> None:
@@ -151,7 +151,7 @@ class Recorder(AvatarNode):
                 self._bag.write_speech(stamp, samples)
         else:
             latents = np.asarray(message.data, np.float32).reshape(message.frame_count, message.latent_dim)
-            cameras = tuple(s.sec * NANOSECONDS + s.nanosec for s in message.camera_stamps)
+            cameras = tuple(nanoseconds(s) for s in message.camera_stamps)
             self._bag.write_latents(
                 stamp, message.sequence, message.first_frame, latents, message.space, message.model, message.fallback,
                 cameras, message.compute_ms,

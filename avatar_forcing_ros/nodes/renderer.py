@@ -19,6 +19,7 @@ from avatar_forcing_ros.msg import AudioFrames, AvatarFrame, MotionLatentBlock
 from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
 from avatar_forcing_ros.nodes.sound import SoundPublisher
+from avatar_forcing_ros.nodes.unpack import block_of, sound_of
 from avatar_forcing_ros.timeline import (
     BLOCK_FRAMES,
     FRAME_RATE,
@@ -64,7 +65,7 @@ class Renderer(AvatarNode):
         self._playout = MotionPlayout(rest)
         self._speech: OrderedDict[int, np.ndarray] = OrderedDict()
         self._started = False  # a first block has come
-        self._wrong_space, self._render_ms, self._restart = "", 0.0, False
+        self._render_ms, self._restart = 0.0, False
         for _ in range(2):  # the first images cost the most
             self._render([PlayedFrame(rest, -1, 0, held=True)] * BLOCK_FRAMES)
         self._raw = self.create_publisher(Image, "image_raw", qos.reliable(4))
@@ -85,25 +86,20 @@ class Renderer(AvatarNode):
         self._restart = True
 
     def _on_block(self, message: MotionLatentBlock) -> None:
-        if message.space != self._avatar.space or message.latent_dim != self._dim:
-            self._wrong_space = (
-                f"motion is of space '{message.space}' ({message.latent_dim} values), the face needs "
-                f"'{self._avatar.space}' ({self._dim}): choose a generator and an avatar of one space"
-            )
-            self.warn(self._wrong_space)
-            return
-        latents = np.asarray(message.data, dtype=np.float32).reshape(message.frame_count, message.latent_dim)
-        stamps = np.array([s.sec * NANOSECONDS + s.nanosec for s in message.camera_stamps], dtype=np.int64)
-        with self._lock:
-            self._playout.put(message.first_frame, latents, message.sequence, stamps)
-            self._started = True
+        with self.usable():
+            latents, stamps = block_of(message, self._avatar.space, self._dim)
+            with self._lock:
+                self._playout.put(message.first_frame, latents, message.sequence, stamps)
+                self._started = True
 
     def _on_speech(self, message: AudioFrames) -> None:
-        with self._lock:
-            for i, samples in enumerate(np.asarray(message.samples, np.float32).reshape(-1, SAMPLES_PER_FRAME)):
-                self._speech[message.first_frame + i] = samples
-            while len(self._speech) > KEPT_SPEECH_FRAMES:
-                self._speech.popitem(last=False)
+        with self.usable():
+            samples, _ = sound_of(message)
+            with self._lock:
+                for i, frame in enumerate(samples.reshape(-1, SAMPLES_PER_FRAME)):
+                    self._speech[message.first_frame + i] = frame
+                while len(self._speech) > KEPT_SPEECH_FRAMES:
+                    self._speech.popitem(last=False)
 
     def _speak(self) -> None:
         """The speech of every frame at its presentation time, whatever the images do."""
@@ -219,8 +215,8 @@ class Renderer(AvatarNode):
             "presentation delay s": self._delay / NANOSECONDS,
             "queued speech frames": len(self._speech),
         }
-        if self._wrong_space:
-            return DiagnosticStatus.ERROR, self._wrong_space, values
+        if self.unusable:
+            return DiagnosticStatus.ERROR, self.unusable, values
         if self._render_ms > 1000 / FRAME_RATE:
             return DiagnosticStatus.WARN, "slower than real time: choose a smaller size", values
         return DiagnosticStatus.OK, "showing" if self._started else "waiting for motion", values

@@ -1,0 +1,58 @@
+"""This package's messages -> arrays. What does not hold together raises InputError that names the topic's fault."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.timeline import NANOSECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
+
+
+def nanoseconds(stamp) -> int:
+    return stamp.sec * NANOSECONDS + stamp.nanosec
+
+
+def sound_of(message) -> tuple[np.ndarray, np.ndarray]:
+    """AudioFrames -> samples (n * 640,) float32 and known (n,) bool."""
+    samples = np.asarray(message.samples, dtype=np.float32)
+    if message.sample_rate != SAMPLE_RATE or message.samples_per_frame != SAMPLES_PER_FRAME:
+        raise InputError(
+            f"sound frames of {message.samples_per_frame} samples at {message.sample_rate} Hz; "
+            f"they must be {SAMPLES_PER_FRAME} at {SAMPLE_RATE}: let audio_ingest make them"
+        )
+    if len(samples) != len(message.known) * SAMPLES_PER_FRAME:
+        raise InputError(f"sound of {len(samples)} samples is said to be {len(message.known)} frames of {SAMPLES_PER_FRAME}")
+    return _finite(samples, "sound"), np.asarray(message.known, dtype=bool)
+
+
+def motion_of(message, space: str, dim: int) -> np.ndarray:
+    """MotionLatent -> (dim,) float32, of the space that the reader works in."""
+    if message.space != space or len(message.data) != dim:
+        raise InputError(
+            f"user motion is of space '{message.space}' ({len(message.data)} values), '{space}' ({dim}) is needed: "
+            "give face_ingest and motion_generator the same space"
+        )
+    return _finite(np.asarray(message.data, dtype=np.float32), "user motion")
+
+
+def block_of(message, space: str, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """MotionLatentBlock -> latents (n, dim) float32 and the camera stamps (n,) int64 in nanoseconds."""
+    if message.space != space or message.latent_dim != dim:
+        raise InputError(
+            f"motion is of space '{message.space}' ({message.latent_dim} values), the face needs '{space}' ({dim}): "
+            "choose a generator and an avatar of one space"
+        )
+    count = message.frame_count
+    if not count or len(message.data) != count * dim or len(message.camera_stamps) != count:
+        raise InputError(
+            f"motion block is said to be {count} frames, but brings {len(message.data)} values and "
+            f"{len(message.camera_stamps)} stamps"
+        )
+    latents = _finite(np.asarray(message.data, dtype=np.float32), "motion block").reshape(count, dim)
+    return latents, np.array([nanoseconds(s) for s in message.camera_stamps], dtype=np.int64)
+
+
+def _finite(values: np.ndarray, what: str) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise InputError(f"{what} has NaN or infinite values: dropped")
+    return values
