@@ -92,7 +92,8 @@ class RunStatistics:
         if self._last_published is not None:
             interval = (published_ns - self._last_published) / 1e6
             self.interval_error.add(abs(interval - 1000 / FRAME_RATE))
-        self._first_published = self._first_published or published_ns
+        if self._first_published is None:
+            self._first_published = published_ns
         self._last_published = published_ns
         self.frames += 1
         self.render.add(render_ms)

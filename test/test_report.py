@@ -28,6 +28,10 @@ def run(statistics: RunStatistics, frames: range, delay_ns: int = 500_000_000, h
 def test_figures_of_a_steady_run():
     statistics = RunStatistics()
     statistics.add_block(0, 0, np.zeros((10, rig.DIM)), 2.0)
+    run(statistics, range(0, 250), delay_ns=0)  # frame 0 counts as well
+    assert statistics.summary()["fps"] == 25.0
+    statistics = RunStatistics()
+    statistics.add_block(0, 0, np.zeros((10, rig.DIM)), 2.0)
     run(statistics, range(1000, 1250))
     figures = statistics.summary()
     assert figures["frames"] == 250 and figures["fps"] == 25.0 and figures["late_blocks"] == 0
