@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators import GENERATORS
-from avatar_forcing_ros.media.reader import open_media
+from avatar_forcing_ros.media.reader import check_sound, open_media
 from avatar_forcing_ros.motion import AVATARS, Network
-
-SILENCE = 1e-4  # a whole file whose samples never exceed this is silent (-80 dB full scale)
 
 
 @dataclass(frozen=True)
@@ -84,14 +80,7 @@ class Session:
                     raise InputError(f"{self.user_video}: has no video; give it with --user-audio")
         for source in (self.user_audio, self.avatar_audio):
             if source:
-                _check_sound(source, self.audio_topic or None)
+                with open_media(source, audio_topic=self.audio_topic or None) as reader:
+                    if not reader.live:
+                        check_sound(reader)
 
-
-def _check_sound(source: str, topic: str | None) -> None:
-    with open_media(source, audio_topic=topic) as reader:
-        if not reader.has_audio:
-            raise InputError(f"{source}: has no sound")
-        if reader.live:
-            return
-        if not any(np.abs(chunk.samples).max(initial=0.0) > SILENCE for chunk in reader.audio()):
-            raise InputError(f"{source}: is silent from beginning to end; give a track with speech, or leave it out")

@@ -219,7 +219,7 @@ def check_sound(reader: MediaReader) -> None:
     if not reader.has_audio:
         raise InputError(f"{reader.source} has no sound")
     if not any(np.abs(chunk.samples).max(initial=0.0) > _SILENT for chunk in reader.audio()):
-        raise InputError(f"the sound of {reader.source} is silent throughout")
+        raise InputError(f"the sound of {reader.source} is silent throughout: give a track with speech, or leave it out")
 
 
 def _reason(error: Exception) -> str:
