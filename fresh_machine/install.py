@@ -80,11 +80,12 @@ def check_system(python: str) -> None:
     missing = [package for tool, package in (("g++", "g++"), ("make", "make")) if not shutil.which(tool)]
     if subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True).returncode != 0:
         missing.append("python3-venv")
-    libraries = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True).stdout
-    if "libGL.so.1" not in libraries:
-        missing.append("libgl1")  # OpenCV's wheel links it
-    if "libgthread-2.0.so.0" not in libraries and "libglib-2.0.so.0" not in libraries:
-        missing.append("libglib2.0-0")
+    ldconfig = shutil.which("ldconfig", path=f"{os.environ['PATH']}:/sbin:/usr/sbin")
+    if ldconfig:  # what OpenCV's wheel links
+        libraries = subprocess.run([ldconfig, "-p"], capture_output=True, text=True).stdout
+        for library, package in (("libGL.so.1", "libgl1"), ("libglib-2.0.so.0", "libglib2.0-0")):
+            if library not in libraries:
+                missing.append(package)
     if missing:
         fail(f"missing system packages; run: sudo apt-get update && sudo apt-get install -y {' '.join(missing)}")
 
