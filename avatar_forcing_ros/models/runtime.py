@@ -4,7 +4,6 @@ rounding; the network is for inference only afterwards."""
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avatar_forcing_ros.errors import InputError

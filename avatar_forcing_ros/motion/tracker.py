@@ -56,7 +56,7 @@ class FaceTracker:
         self._mesh = open_face_mesh(max_num_faces=max_faces, refine_landmarks=True)
         self._learner = NeutralLearner(learn_seconds)
         self._known: NeutralFace | None = None
-        self.reset()
+        self._forget()
         if neutral is not None:
             self._known = neutral if isinstance(neutral, NeutralFace) else self._neutral_of(neutral)
 
@@ -68,6 +68,9 @@ class FaceTracker:
     def reset(self) -> None:
         """Forgets the person and the video: the next image is as the first one."""
         restart(self._mesh)
+        self._forget()
+
+    def _forget(self) -> None:
         self._learner.reset()
         self._shape: tuple[int, ...] | None = None
         self._time = -math.inf

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 
@@ -36,7 +34,6 @@ class MediaSource(AvatarNode):
         self.declare("exit_when_done", False, "end the process when the source has been played")
         self.declare("frame_id", "camera", "frame_id of the images")
         self._media = None
-        self.done = threading.Event()
 
     def setup(self) -> None:
         source = self.param("source")
@@ -53,7 +50,6 @@ class MediaSource(AvatarNode):
             self._sound = SoundPublisher(self)
 
     def start(self) -> None:
-        self.done.clear()
         self.run_thread(self._play)
 
     def stop(self) -> None:
@@ -72,7 +68,6 @@ class MediaSource(AvatarNode):
         except InputError as error:
             self.fault = str(error)
             self.get_logger().error(self.fault)
-        self.done.set()
         if self.param("exit_when_done") and not self.stopping.is_set():
             self.get_logger().info("played to the end")
             self.context.shutdown()

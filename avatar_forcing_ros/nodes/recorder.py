@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import queue
-import threading
 from pathlib import Path
 
 import numpy as np
 from sensor_msgs.msg import Image
 
-from avatar_forcing_ros.audio.decode import AudioDecoder, stamp_of
+from avatar_forcing_ros.audio.decode import AudioDecoder
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media.bag import BagWriter
 from avatar_forcing_ros.media.writer import VideoWriter
@@ -97,17 +96,17 @@ class Recorder(AvatarNode):
             self.warn("the encoder cannot keep up: images or sound dropped from the recording")
 
     def _on_image(self, message: Image) -> None:
-        stamp = stamp_of(message) or 0
+        stamp = nanoseconds(message.header.stamp)
         self._statistics.add_arrival("image", stamp, self.now_ns())
         self._put(("image", stamp, message))
 
     def _on_sound(self, message) -> None:
-        stamp = stamp_of(message) or 0
+        stamp = nanoseconds(message.header.stamp)
         self._statistics.add_arrival("sound", stamp, self.now_ns())
         self._put(("sound", stamp, message))
 
     def _on_frame(self, message: AvatarFrame) -> None:
-        stamp = stamp_of(message) or 0
+        stamp = nanoseconds(message.header.stamp)
         self._delay = stamp - message.frame * FRAME_NS
         if self.param("start_time") and stamp < seconds_to_ns(self.param("start_time")):
             return  # the calm face before the conversation begins
@@ -115,13 +114,14 @@ class Recorder(AvatarNode):
         self._statistics.add_image(message.frame, published, camera, message.render_ms, message.held)
 
     def _on_block(self, message: MotionLatentBlock) -> None:
-        latents = np.asarray(message.data, np.float32).reshape(message.frame_count, message.latent_dim)
-        self._statistics.add_block(message.sequence, stamp_of(message) or 0, latents, message.compute_ms)
+        stamp = nanoseconds(message.header.stamp)
+        self._statistics.add_block(message.sequence, stamp, _latents_of(message), message.compute_ms)
         if self._bag is not None:
-            self._put(("block", stamp_of(message) or 0, message))
+            self._put(("block", stamp, message))
 
     def _on_motion(self, message: MotionLatent) -> None:
-        self._statistics.add_user_motion(stamp_of(message) or 0, np.asarray(message.data, np.float32), message.confidence)
+        latent = np.asarray(message.data, np.float32)
+        self._statistics.add_user_motion(nanoseconds(message.header.stamp), latent, message.confidence)
 
     def _write(self) -> None:
         while self.active or not self._queue.empty():
@@ -150,12 +150,16 @@ class Recorder(AvatarNode):
             if self._bag is not None:
                 self._bag.write_speech(stamp, samples)
         else:
-            latents = np.asarray(message.data, np.float32).reshape(message.frame_count, message.latent_dim)
             cameras = tuple(nanoseconds(s) for s in message.camera_stamps)
             self._bag.write_latents(
-                stamp, message.sequence, message.first_frame, latents, message.space, message.model, message.fallback,
+                stamp, message.sequence, message.first_frame, _latents_of(message), message.space, message.model, message.fallback,
                 cameras, message.compute_ms,
             )  # fmt: skip
+
+
+def _latents_of(message: MotionLatentBlock) -> np.ndarray:
+    """(frame_count, latent_dim) float32, of whatever motion space."""
+    return np.asarray(message.data, np.float32).reshape(message.frame_count, message.latent_dim)
 
 
 def main() -> int:
