@@ -44,6 +44,7 @@ def signals(block, speech=True, heard=True, seen=True, seed=0):
         user_motion=(rng.standard_normal((10, 512)) if seen else np.zeros((10, 512))).astype(np.float32),
         user_confidence=np.full(10, float(seen), np.float32),
         avatar_audio_known=np.full(10, speech), user_audio_known=np.full(10, heard),
+        user_motion_known=np.full(10, seen),
     )
 
 

@@ -33,7 +33,7 @@ def run(frames, block=10, seed=1, voice=None, heard=None, motion=None, confidenc
         mask = np.full(b - a, known)
         sound = slice(640 * a, 640 * b)
         out.append(
-            stream.step(BlockSignals(first + a, voice[sound], heard[sound], motion[a:b], confidence[a:b], mask, mask))
+            stream.step(BlockSignals(first + a, voice[sound], heard[sound], motion[a:b], confidence[a:b], mask, mask, mask))
         )
     return np.concatenate(out)
 
@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_face_and_reset_begins_again():
     assert np.abs(one - run(100, seed=6, **signals)).max() > 0.1
     stream = make_generator("reflex").open(None, 5)
     mask = np.ones(100, bool)
-    block = BlockSignals(0, signals["voice"], signals["heard"], signals["motion"], signals["confidence"], mask, mask)
+    block = BlockSignals(0, signals["voice"], signals["heard"], signals["motion"], signals["confidence"], mask, mask, mask)
     first = stream.step(block)
     stream.step(block)
     stream.reset()
@@ -205,9 +205,9 @@ def test_wrong_signals():
     mask, sound = np.ones(10, bool), np.zeros(6400, np.float32)
     confidence = np.ones(10, np.float32)
     with pytest.raises(InputError, match="512"):
-        stream.step(BlockSignals(0, sound, sound, np.zeros((10, 512), np.float32), confidence, mask, mask))
+        stream.step(BlockSignals(0, sound, sound, np.zeros((10, 512), np.float32), confidence, mask, mask, mask))
     with pytest.raises(InputError, match="user_audio has 6399 samples"):
-        stream.step(BlockSignals(0, sound, sound[1:], np.zeros((10, 32), np.float32), confidence, mask, mask))
+        stream.step(BlockSignals(0, sound, sound[1:], np.zeros((10, 32), np.float32), confidence, mask, mask, mask))
 
 
 def test_an_unknown_generator():

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from avatar_forcing_ros.errors import InputError
+
 
 @dataclass(frozen=True)
 class BlockSignals:
@@ -20,7 +22,8 @@ class BlockSignals:
     avatar_audio, user_audio: (n * 640,) float32 in [-1, 1], 16 kHz.
     user_motion: (n, dim) latents of the generator's motion space; a frame without a face repeats the last one.
     user_confidence: (n,) float32 in [0, 1]; 0 where no face was seen.
-    avatar_audio_known, user_audio_known: (n,) bool; False where no sound arrived for that frame.
+    avatar_audio_known, user_audio_known: (n,) bool; False where no sound has arrived for that frame.
+    user_motion_known: (n,) bool; False where the frame's camera image has not come (yet) and an earlier one is held.
     """
 
     first_frame: int
@@ -30,6 +33,7 @@ class BlockSignals:
     user_confidence: np.ndarray
     avatar_audio_known: np.ndarray
     user_audio_known: np.ndarray
+    user_motion_known: np.ndarray
 
     @property
     def frame_count(self) -> int:
@@ -37,8 +41,12 @@ class BlockSignals:
 
 
 class GeneratorStream(Protocol):
+    block_frames: int  # frames of signals that a step takes
+    commit_frames: int  # frames of motion that a step returns; the next step begins so many frames later
+
     def step(self, signals: BlockSignals) -> np.ndarray:
-        """The block's motion latents (n, dim), float32."""
+        """Signals of `block_frames` frames, the later ones as far as they are known -> the motion latents
+        (commit_frames, dim) of the first of them, float32."""
 
     def reset(self) -> None:
         """Forget the session: the next step is as the first after opening."""
@@ -49,5 +57,14 @@ class Generator(Protocol):
     space: str  # the motion space of its latents
     dim: int
 
-    def open(self, portrait: np.ndarray | None, seed: int) -> GeneratorStream:
-        """A fresh stream for an identity. portrait: (H, W, 3) uint8 RGB, where the back end needs one."""
+    def open(self, portrait: np.ndarray | None, seed: int, commit_frames: int | None = None) -> GeneratorStream:
+        """A fresh stream for an identity. portrait: (H, W, 3) uint8 RGB, where the back end needs one.
+        commit_frames: 1 to the block's length; None: the back end's default. Raises InputError outside that."""
+
+
+def checked_commit(commit_frames: int | None, block_frames: int, default: int | None = None) -> int:
+    """The frames that a step commits; None is `default`, or the whole block. Raises InputError outside the block."""
+    commit = (default or block_frames) if commit_frames is None else commit_frames
+    if not 1 <= commit <= block_frames:
+        raise InputError(f"commit_frames is {commit}; give 1 to {block_frames}, the length of a block")
+    return commit

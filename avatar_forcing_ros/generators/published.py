@@ -94,5 +94,5 @@ class PublishedGenerator:
         silence, nothing = np.zeros(count * SAMPLES_PER_FRAME, np.float32), np.zeros(count, bool)
         motion, confidence = np.zeros((count, self.dim), np.float32), np.zeros(count, np.float32)
         for _ in range(2):
-            stream.step(BlockSignals(0, silence, silence, motion, confidence, nothing, nothing))
+            stream.step(BlockSignals(0, silence, silence, motion, confidence, nothing, nothing, nothing))
         stream.reset()

@@ -18,8 +18,8 @@ import numpy as np
 from avatar_forcing_ros.audio.level import SpeechLevel
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
-from avatar_forcing_ros.generators.base import BlockSignals
+from avatar_forcing_ros.timeline import BLOCK_FRAMES, FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
+from avatar_forcing_ros.generators.base import BlockSignals, checked_commit
 
 MIRROR_DELAY_FRAMES = 6  # 240 ms: people mirror each other later than that, but the rest of the chain adds its own
 SMILE_GAIN = 0.9
@@ -126,10 +126,11 @@ def _centroid(power: np.ndarray, band: np.ndarray) -> float:
 
 
 class ReflexStream:
-    """See the module. Deterministic for a seed."""
+    """See the module. Deterministic for a seed. A step takes any number of frames and returns as many."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, commit_frames: int = BLOCK_FRAMES) -> None:
         self._seed = seed
+        self.block_frames = self.commit_frames = commit_frames
         self.reset()
 
     def reset(self) -> None:
@@ -286,5 +287,5 @@ class ReflexGenerator:
     space = rig.SPACE
     dim = rig.DIM
 
-    def open(self, portrait: np.ndarray | None, seed: int) -> ReflexStream:
-        return ReflexStream(seed)
+    def open(self, portrait: np.ndarray | None, seed: int, commit_frames: int | None = None) -> ReflexStream:
+        return ReflexStream(seed, checked_commit(commit_frames, BLOCK_FRAMES))

@@ -92,6 +92,8 @@ class SignalBuffer:
         motion = np.zeros((count, self.dim), dtype=np.float32)
         confidence = np.zeros(count, dtype=np.float32)
         stamps = np.zeros(count, dtype=np.int64)
+        frames = np.arange(first_frame, first_frame + count)
+        known = self._frame[frames % KEPT_FRAMES] == frames
         for i in range(count):
             slot = self._newest_at(first_frame + i)
             if slot is None:
@@ -108,6 +110,7 @@ class SignalBuffer:
             user_confidence=confidence,
             avatar_audio_known=avatar_known,
             user_audio_known=user_known,
+            user_motion_known=known,
         )
         return signals, stamps
 
