@@ -6,7 +6,8 @@ import torch
 from avatar_forcing_ros.models import Anchor, AvatarForcing, Identity, ModelConfig
 from avatar_forcing_ros.models.plain import PlainStream
 
-CONFIG = ModelConfig.embedded(width=32, depth=2, heads=2, audio_dim=16, audio_width=16, audio_layers=1, motion_dim=8)
+CONFIG = ModelConfig.embedded(width=32, depth=2, heads=2, audio_dim=16, audio_width=16, audio_layers=1, motion_dim=8,
+                               guidance="separate")
 
 
 @pytest.fixture(scope="module")

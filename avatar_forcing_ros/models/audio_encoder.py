@@ -111,7 +111,11 @@ class LogMelEncoder(nn.Module):
 
     def forward(self, waveform: Tensor, frame_count: int) -> Tensor:
         """waveform (B, N) at 16 kHz, unit variance -> (B, frame_count, audio_dim)."""
-        x = self.embed(self.spectra(waveform, frame_count).to(self.project[1].weight.dtype))  # (B, T, width)
+        return self.features(self.spectra(waveform, frame_count))
+
+    def features(self, spectra: Tensor) -> Tensor:
+        """Spectra (B, T, 4 * bands) as `spectra` gives them -> (B, T, audio_dim)"""
+        x = self.embed(spectra.to(self.project[1].weight.dtype))  # (B, T, width)
         for conv, norm in zip(self.convs, self.norms):
             past = F.pad(norm(x).transpose(1, 2), (2, 0))
             x = x + F.silu(conv(past)).transpose(1, 2)

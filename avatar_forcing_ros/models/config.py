@@ -21,6 +21,10 @@ class ModelConfig:
     clip_frames: frames that one forward pass sees, cached ones included.
     block_frames: frames that one step makes (the paper's B).
     look_ahead: frames of look-ahead in self-attention, reach of cross-attention, frames of context in a block.
+    known_mask: the network tells a signal that has not come yet (a learned feature) from one that is absent (zeros).
+    scaled_motion: the latent is the motion space's vector, shifted and scaled to zero mean and unit spread.
+    guidance: "separate" (branches: nothing, avatar audio alone, user alone; the published one) or "nested" (nothing,
+        avatar audio alone, both), see models/flow_matching.py.
     """
 
     motion_dim: int = 512
@@ -40,10 +44,15 @@ class ModelConfig:
     block_frames: int = BLOCK_FRAMES
     look_ahead: int = 2
     samples_per_frame: int = SAMPLES_PER_FRAME
+    known_mask: bool = False
+    scaled_motion: bool = False
+    guidance: str = "separate"
 
     def __post_init__(self) -> None:
         if self.audio_front_end not in ("wav2vec2", "log_mel"):
             raise InputError(f"audio_front_end {self.audio_front_end!r} is not one of wav2vec2, log_mel")
+        if self.guidance not in ("separate", "nested"):
+            raise InputError(f"guidance {self.guidance!r} is not one of separate, nested")
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise InputError(f"width {self.width} does not split into {self.heads} heads of even size")
         if self.audio_dim % self.condition_heads:
@@ -62,11 +71,12 @@ class ModelConfig:
         return cls(image_size=input_size, width=dim_h, depth=transformer_depth, heads=num_heads)
 
     @classmethod
-    def embedded(cls, **sizes: int) -> ModelConfig:
+    def embedded(cls, **sizes: int | bool | str) -> ModelConfig:
         """The small network in rig space with a log-mel front end, for a robot's CPU; `sizes` overrides fields."""
         small = dict(
-            motion_dim=rig.DIM, image_size=None, audio_front_end="log_mel", audio_dim=128, audio_width=128,
-            audio_layers=3, mel_bands=64, width=192, depth=4, heads=4, time_frequencies=128,
+            motion_dim=rig.DIM, image_size=None, audio_front_end="log_mel", audio_dim=192, audio_width=192,
+            audio_layers=4, mel_bands=64, width=192, depth=4, heads=4, time_frequencies=128,
+            known_mask=True, scaled_motion=True, guidance="nested",
         )
         unknown = set(sizes) - {field.name for field in fields(cls)}
         if unknown:

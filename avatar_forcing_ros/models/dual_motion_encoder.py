@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,15 +23,30 @@ class DualMotionEncoder(nn.Module):
         self.avatar_attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.avatar_norm = nn.LayerNorm(width)
         self.project = nn.Linear(width, config.width)
+        # What stands for a signal that has not come yet: avatar audio, user audio, user motion.
+        sizes = (width, width, config.motion_dim) if config.known_mask else ()
+        self.unknown = nn.ParameterList(nn.Parameter(torch.zeros(size)) for size in sizes)
 
-    def forward(self, avatar_audio: Tensor, user_audio: Tensor, user_motion: Tensor) -> Tensor:
+    def mark_unknown(self, signals: tuple[Tensor, Tensor, Tensor], known: tuple[Tensor, Tensor, Tensor]) -> tuple:
+        """Signals (B, T, A), (B, T, A), (B, T, D) with the learned features where `known` (B, T) bool is False.
+
+        A network without such features gets the signals as they are: its caller has held the last known frame.
+        """
+        if not len(self.unknown):
+            return signals
+        return tuple(torch.where(k[..., None], x, u.to(x.dtype)) for x, k, u in zip(signals, known, self.unknown))
+
+    def forward(
+        self, avatar_audio: Tensor, user_audio: Tensor, user_motion: Tensor, blocked: Tensor | None = None
+    ) -> Tensor:
         """avatar_audio, user_audio: (B, T, audio_dim); user_motion: (B, T, motion_dim) -> (B, T, width).
 
-        Every frame of the window sees every other. An absent signal is a feature of zeros.
+        Every frame of the window sees every other, but for the pairs (query, key) where `blocked` (T, T) is True
+        (training: a clip holds several windows). An absent signal is a feature of zeros.
         """
         motion = self.embed_motion(user_motion)  # (B, T, audio_dim)
-        heard = self.user_attention(motion, user_audio, user_audio, need_weights=False)[0]
+        heard = self.user_attention(motion, user_audio, user_audio, need_weights=False, attn_mask=blocked)[0]
         user = F.silu(self.user_norm(motion + heard))
-        seen = self.avatar_attention(avatar_audio, user, user, need_weights=False)[0]
+        seen = self.avatar_attention(avatar_audio, user, user, need_weights=False, attn_mask=blocked)[0]
         both = F.silu(self.avatar_norm(avatar_audio + seen))
         return self.project(both)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 MAX_TIME = 1000.0
@@ -35,8 +36,22 @@ def schedule(evaluations: int) -> tuple[EulerStep, ...]:
     return tuple(EulerStep(float(t), float(b - a)) for t, a, b in zip(times, sigmas, sigmas[1:]))
 
 
-def guided(velocity: Tensor, audio_guidance: float, user_guidance: float) -> Tensor:
-    """Classifier-free guidance over two conditions. velocity: (3, T, D), of the branches without any condition,
-    with the avatar's sound only, with the user only -> (1, T, D)."""
-    nothing, audio, user = velocity.split(1)
-    return nothing + audio_guidance * (audio - nothing) + user_guidance * (user - nothing)
+def branch_weights(mode: str, audio_guidance: float, user_guidance: float) -> dict[str, float]:
+    """Classifier-free guidance over two conditions as a weighted sum of the velocities of branches.
+
+    a, u: scales of the avatar's audio and of the user. Branches: "none", "audio" (the avatar's alone), "user" (alone), "both".
+    separate (published): v = v_none + a (v_audio - v_none) + u (v_user - v_none).
+    nested: v = v_none + a (v_audio - v_none) + u (v_both - v_audio); with a = u = 1 one branch is enough.
+    Branches of weight 0 are left out. Returns branch -> weight; the weights' sum is 1.
+    """
+    a, u = audio_guidance, user_guidance
+    if mode == "separate":
+        weights = {"none": 1.0 - a - u, "audio": a, "user": u}
+    else:
+        weights = {"none": 1.0 - a, "audio": a - u, "both": u}
+    return {branch: weight for branch, weight in weights.items() if weight != 0.0}
+
+
+def guided(velocity: Tensor, weights: Tensor) -> Tensor:
+    """velocity: (branches, T, D), weights: (branches,) -> (1, T, D)"""
+    return torch.einsum("btd,b->td", velocity, weights)[None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from avatar_forcing_ros.models.audio_encoder import audio_encoder
@@ -25,6 +26,9 @@ class AvatarForcing(nn.Module):
         self.audio_encoder = audio_encoder(config)
         self.dual_motion_encoder = DualMotionEncoder(config)
         self.transformer = VelocityTransformer(config)
+        if config.scaled_motion:
+            self.register_buffer("motion_mean", torch.zeros(config.motion_dim))
+            self.register_buffer("motion_spread", torch.ones(config.motion_dim))
 
     def load_published_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take weights under the authors' names. Raises InputError that lists what is missing, extra or misshapen."""
@@ -37,6 +41,14 @@ class AvatarForcing(nn.Module):
     def encode_motion(self, frames: Tensor) -> Tensor:
         """frames: (T, 3, S, S) in [-1, 1] -> motion latents (T, D)"""
         return self.autoencoder.motion(frames)
+
+    def to_latents(self, motion: Tensor) -> Tensor:
+        """Vectors of the motion space (..., D) -> the latents that the network works on."""
+        return (motion - self.motion_mean) / self.motion_spread if self.config.scaled_motion else motion
+
+    def to_motion(self, latents: Tensor) -> Tensor:
+        """The inverse of `to_latents`."""
+        return latents * self.motion_spread + self.motion_mean if self.config.scaled_motion else latents
 
     def encode_audio(self, waveform: Tensor, frame_count: int) -> Tensor:
         """waveform: (B, N) at 16 kHz, speech at unit variance -> features (B, frame_count, A)"""
@@ -58,11 +70,12 @@ class AvatarForcing(nn.Module):
         user_guidance: float = 1.0,
         anchor: Anchor | None = None,
         seed: int = 0,
+        commit_frames: int | None = None,
     ) -> MotionStream:
-        """A stream of motion for this identity; without an anchor it is the published one."""
+        """A stream of motion for this identity; without an anchor, committing whole blocks, it is the published one."""
         return MotionStream(
             self.config, self.dual_motion_encoder, self.transformer, identity,
-            steps, audio_guidance, user_guidance, anchor, seed,
+            steps, audio_guidance, user_guidance, anchor, seed, commit_frames,
         )
 
     def decode(self, identity: Identity, latents: Tensor) -> Tensor:

@@ -11,9 +11,15 @@ A block of n = 10 frames that begins at frame t is made like this:
 The look-ahead of two frames is why the last two frames of a block are cached one block later: only then are
 the frames known that they look at. The first step makes a whole clip of 50 frames without a cache.
 
+A rolling stream (ours) makes the same block but commits its first s < 10 frames only, and begins the next block
+s frames later, when newer signals are there. Windows, positions and masks keep their relations: the context is the last
+two committed frames, the cache ends where they begin. A frame keeps its noise from block to block, so what
+was foreseen and what is committed differ by what has been learned meanwhile, not by chance.
+
 Everything that lives from block to block is in `StreamState`: tensors of fixed size, updated in place.
 
-Shapes: n new frames, c = 2 context frames, p = 38 cached frames, D motion_dim, A audio_dim, W width.
+Shapes: n new frames, s committed frames, c = 2 context frames, p = 38 cached frames, D motion_dim, A audio_dim,
+W width.
 """
 
 from __future__ import annotations
@@ -26,7 +32,7 @@ from torch import Tensor
 from avatar_forcing_ros.models.autoencoder import Identity
 from avatar_forcing_ros.models.config import ModelConfig
 from avatar_forcing_ros.models.dual_motion_encoder import DualMotionEncoder
-from avatar_forcing_ros.models.flow_matching import guided, schedule
+from avatar_forcing_ros.models.flow_matching import branch_weights, guided, schedule
 from avatar_forcing_ros.models.transformer import (
     Memory,
     VelocityTransformer,
@@ -37,7 +43,9 @@ from avatar_forcing_ros.models.transformer import (
 )
 from avatar_forcing_ros.timeline import FRAME_RATE
 
-BRANCHES = 3  # nothing, the avatar's sound, the user
+BRANCHES = {  # of guidance -> which signals it hears: the avatar's audio, the user's audio and motion
+    "none": (0.0, 0.0), "audio": (1.0, 0.0), "user": (0.0, 1.0), "both": (1.0, 1.0)
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,9 @@ class Anchor:
 class StreamState:
     """All that a stream remembers, in tensors of fixed size.
 
-    self_keys, self_values: (depth, 3, heads, 38, d) of the cached frames, keys not rotated.
-    cross_keys, cross_values: (depth, 3, heads, 2, d) of the two frames before the window.
-    latents: (1, 2, D) float64, the context: the last two frames made. avatar_audio, user_audio: (1, 2, A) and
+    self_keys, self_values: (depth, branches, heads, 38, d) of the cached frames, keys not rotated.
+    cross_keys, cross_values: (depth, branches, heads, 2, d) of the two frames before the window.
+    latents: (1, 2, D) float64, the context: the last two committed frames. avatar_audio, user_audio: (1, 2, A) and
     user_motion: (1, 2, D), their signals. mean: (1, D) float32, the anchor's slow mean.
     """
 
@@ -78,9 +86,9 @@ class StreamState:
     mean: Tensor
 
     @classmethod
-    def empty(cls, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> StreamState:
+    def empty(cls, config: ModelConfig, branches: int, device: torch.device, dtype: torch.dtype) -> StreamState:
         heads, context = config.heads, config.look_ahead
-        memory = (config.depth, BRANCHES, heads)
+        memory = (config.depth, branches, heads)
         d = config.width // heads
 
         def zeros(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
@@ -120,13 +128,21 @@ class MotionStream:
         user_guidance: float = 1.0,
         anchor: Anchor | None = None,
         seed: int = 0,
+        commit_frames: int | None = None,
     ):
-        """steps: network passes per block as the release counts them (`nfe`). anchor None: the published stream."""
+        """steps: network passes per block as the release counts them (`nfe`). anchor None: the published stream.
+        commit_frames: s, from look_ahead to the block's length, which is the default and the published stream."""
         self.config, self.encoder, self.transformer = config, encoder, transformer
-        self.guidance = (audio_guidance, user_guidance)
         self.anchor, self.seed = anchor, seed
+        self.commit_frames = config.block_frames if commit_frames is None else commit_frames
+        if not config.look_ahead <= self.commit_frames <= config.block_frames:
+            raise ValueError(f"commit_frames {commit_frames}: give {config.look_ahead} to {config.block_frames}")
         weight = transformer.final.weight
         self.device, self.dtype = weight.device, weight.dtype
+        weights = branch_weights(config.guidance, audio_guidance, user_guidance)
+        self.guidance = torch.tensor(list(weights.values()), dtype=torch.float64, device=self.device)
+        heard = torch.tensor([BRANCHES[name] for name in weights], device=self.device, dtype=self.dtype)
+        self.hears_avatar, self.hears_user = (x[:, None, None] for x in heard.unbind(1))  # (branches, 1, 1) of 0 or 1
         self.reference = identity.motion.detach().to(self.device, torch.float32)  # (1, D)
 
         # All that does not change from block to block is made once: times are fixed by the schedule, and places in
@@ -143,7 +159,7 @@ class MotionStream:
         self.clip_cross_mask = near_mask(frames, frames, context)  # (50, 50)
         self.block_cross_mask = near_mask(window, frames[cached - context :], context)  # (12, 14)
 
-        self.state = StreamState.empty(config, self.device, self.dtype)
+        self.state = StreamState.empty(config, len(weights), self.device, self.dtype)
         self.start: StreamState | None = None  # the state after `prime`, where reset goes back to
         self.run_block = self._block  # models/runtime.py may put a compiled form here
         self.reset()
@@ -151,9 +167,13 @@ class MotionStream:
     def reset(self) -> None:
         """Forget the session. After `prime` the next step is the first block behind the priming clip."""
         self.noise = torch.Generator().manual_seed(self.seed)  # on the CPU: the same draw on every device
+        self.foreseen = self._draw(self.config.block_frames - self.commit_frames)  # noise of frames still to be committed
         if self.start is not None:
             self.state.copy_from(self.start)
         self.has_past = self.start is not None
+
+    def _draw(self, count: int) -> Tensor:
+        return torch.randn(1, count, self.config.motion_dim, generator=self.noise)
 
     def prime(self, avatar_audio: Tensor | None = None, user_audio: Tensor | None = None,
               user_motion: Tensor | None = None) -> None:
@@ -170,10 +190,10 @@ class MotionStream:
     @torch.inference_mode()
     def step(self, avatar_audio: Tensor | None, user_audio: Tensor | None, user_motion: Tensor | None,
              noise: Tensor | None = None) -> Tensor:
-        """Signals of n frames -> their motion latents (1, n, D), float32.
+        """Signals of n frames -> the motion latents (1, s, D) of the first s, float32.
 
         avatar_audio, user_audio: (1, n, A) audio features; user_motion: (1, n, D); None where a signal is absent.
-        n is 50 in the first step of a stream that was not primed, else 10. noise: (1, n, D) standard normal; drawn
+        n = s = 50 in the first step of a stream that was not primed, else n = 10. noise: (1, n, D) standard normal; drawn
         from the stream's seed when not given.
         """
         given = [x for x in (avatar_audio, user_audio, user_motion, noise) if x is not None]
@@ -185,8 +205,11 @@ class MotionStream:
         user_audio = audio if user_audio is None else user_audio
         if user_motion is None:
             user_motion = torch.zeros(1, wanted, self.config.motion_dim)
-        if noise is None:
-            noise = torch.randn(1, wanted, self.config.motion_dim, generator=self.noise)
+        if noise is None and self.has_past:
+            noise = torch.cat([self.foreseen, self._draw(self.commit_frames)], 1)
+            self.foreseen = noise[:, self.commit_frames :]
+        elif noise is None:
+            noise = self._draw(wanted)
         signals = tuple(x.to(self.device, self.dtype) for x in (avatar_audio, user_audio, user_motion))
         noise = noise.to(self.device, torch.float64)
         latents = self.run_block(signals, noise) if self.has_past else self._clip(signals, noise)
@@ -201,7 +224,7 @@ class MotionStream:
         latents = self._denoise(noise, 0, cross, self.angles, masks, None)
         self.state.mean.copy_(latents.mean(1))
         memory = self._clean_pass(latents, cross, self.angles, masks, None)
-        self._keep(memory.frames(-cached - context, -context), cross, latents, signals)
+        self._keep(memory.frames(-cached - context, -context), cross.frames(-2 * context, -context), latents, signals)
         return latents
 
     def _block(self, signals: tuple[Tensor, Tensor, Tensor], noise: Tensor) -> Tensor:
@@ -218,22 +241,24 @@ class MotionStream:
         latents = torch.cat([state.latents, noise], 1)  # 12 frames
 
         latents = self._denoise(latents, context, cross, angles, masks, past)
+        end = context + self.commit_frames  # of what is committed, in the window
+        latents = latents[:, :end]
         if self.anchor is not None:
             latents[:, context:] += self._pull(latents[:, context:])
-        memory = self._clean_pass(latents, cross, angles, masks, past)
+        masks = (masks[0][:end, : cached + end], masks[1][:end])
+        memory = self._clean_pass(latents, cross, angles[:, :end], masks, past)
 
         kept = Memory(state.self_keys, state.self_values).then(memory.frames(0, -context)).frames(-cached, None)
-        self._keep(kept, cross, latents, window)
+        before = cross.frames(self.commit_frames, end)  # the two frames before the next window
+        self._keep(kept, before, latents, tuple(signal[:, :end] for signal in window))
         return latents[:, context:]
 
     def _conditions(self, signals: tuple[Tensor, Tensor, Tensor]) -> Memory:
-        """What the three branches attend to. signals: (1, m, A), (1, m, A), (1, m, D) -> memory of m frames."""
+        """What the branches attend to. signals: (1, m, A), (1, m, A), (1, m, D) -> memory of m frames."""
         avatar_audio, user_audio, user_motion = signals
-        none, unheard, unseen = (torch.zeros_like(x) for x in signals)
         condition = self.encoder(
-            torch.cat([none, avatar_audio, none]), torch.cat([unheard, unheard, user_audio]),
-            torch.cat([unseen, unseen, user_motion]),
-        )  # (3, m, W)
+            avatar_audio * self.hears_avatar, user_audio * self.hears_user, user_motion * self.hears_user
+        )  # (branches, m, W)
         return self.transformer.condition_memory(condition)
 
     def _denoise(self, latents: Tensor, context: int, cross: Memory, angles: Tensor, masks: tuple[Tensor, Tensor],
@@ -245,8 +270,8 @@ class MotionStream:
             noisy = modulation.expand(latents.shape[1] - context, -1, -1)
             velocity, _ = self.transformer(
                 latents.float(), self.reference, torch.cat([clean, noisy]), cross, angles, *masks, past
-            )  # (3, c + n, D)
-            latents[:, context:] += step.change * guided(velocity[:, context:].double(), *self.guidance)
+            )  # (branches, c + n, D)
+            latents[:, context:] += step.change * guided(velocity[:, context:].double(), self.guidance)
         return latents
 
     def _clean_pass(self, latents: Tensor, cross: Memory, angles: Tensor, masks: tuple[Tensor, Tensor],
@@ -257,12 +282,12 @@ class MotionStream:
             latents.float(), self.reference, clean, cross, angles, *masks, past, memory_only=True
         )[1]
 
-    def _keep(self, memory: Memory, cross: Memory, latents: Tensor, signals: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Into the state: 38 frames of self-attention memory, and what the next block's context needs."""
+    def _keep(self, memory: Memory, before: Memory, latents: Tensor, signals: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Into the state: 38 frames of self-attention memory, and what the next block's context needs: its last
+        committed frames with their signals, and the cross-attention memory of the two frames before these."""
         state, context = self.state, self.config.look_ahead
         state.self_keys.copy_(memory.keys)
         state.self_values.copy_(memory.values)
-        before = cross.frames(-2 * context, -context)  # the two frames before the next window
         state.cross_keys.copy_(before.keys)
         state.cross_values.copy_(before.values)
         state.latents.copy_(latents[:, -context:])

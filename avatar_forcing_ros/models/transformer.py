@@ -208,7 +208,7 @@ class VelocityTransformer(nn.Module):
         return velocity, Memory(torch.stack(keys), torch.stack(values))
 
     def window(self, latents: Tensor, times: Tensor, condition: Tensor, reference: Tensor) -> Tensor:
-        """Velocity (B, n, D) of a whole window without a cache, as in training.
+        """Velocity (B, n, D) of a whole window without a cache, as in training: frames see the past and `look_ahead`.
 
         latents: (B, n, D); times: (B, n) in [0, 1000]; condition: (B, n, W); reference: (B, D).
         """
