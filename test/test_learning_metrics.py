@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from avatar_forcing_ros.learning import metrics, metrics_gain, metrics_reaction
+from avatar_forcing_ros.learning.metrics_reaction import Recording
 from avatar_forcing_ros.learning.rollout import run_stream
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.motion import rig
@@ -143,6 +144,9 @@ def test_drift():
     assert figures["finite"] and figures["furthest"] < 0.02 and figures["spread_ratio"] == pytest.approx(1, abs=0.15)
     walking = calm + latents(12_000, headPitch=np.linspace(0, 0.8, 12_000))
     assert metrics.drift(walking)["last"] == pytest.approx(0.7, abs=0.02)
+    round_ = latents(3000, headYaw=0.3 * smooth_noise(3000, 7, 400))
+    looped = metrics.drift(np.tile(round_, (4, 1)), repeats=3000)
+    assert looped["furthest"] > 0.01 and looped["same_signals"] == pytest.approx(0, abs=1e-6)
     calm[-1, 0] = np.nan
     assert not metrics.drift(calm)["finite"]
     with pytest.raises(ValueError, match="two windows"):
@@ -194,32 +198,43 @@ def test_glances():
 def test_responses_rate_delay_and_chance():
     events = np.arange(100, 14_000, 400)
     answers = np.sort(np.concatenate([events[::2] + 15, events[1::4] + 35]))  # half in 0.6 s, a quarter in 1.4 s
-    found = metrics_reaction.responses([(events, answers, None, 15_000)])
+    found = metrics_reaction.responses([Recording(events, answers, 15_000)])
     assert found.count == 35
-    assert found.rates == pytest.approx((0.5, 0.75), abs=0.03)
-    assert max(found.chance) < 0.15 and np.median(found.delays) == 15
+    assert found.rates["1 s"] == pytest.approx(0.5, abs=0.03) and found.rates["1.5 s"] == pytest.approx(0.75, abs=0.03)
+    assert max(found.chance.values()) < 0.15 and np.median(found.delays) == 15
     assert found.summary()["delay_s"]["median"] == 0.6
 
 
 def test_answers_at_random_come_out_at_chance():
     rng = RNG(8)
-    recordings = []
-    for _ in range(4):
-        recordings.append((np.sort(rng.integers(0, 15_000, 60)), np.sort(rng.integers(0, 15_000, 300)), None, 15_000))
-    found = metrics_reaction.responses(recordings)
-    assert found.rates[0] == pytest.approx(found.chance[0], abs=0.09) and found.rates[0] < found.chance_high[0] + 0.03
+    places = [(np.sort(rng.integers(0, 15_000, 60)), np.sort(rng.integers(0, 15_000, 300))) for _ in range(4)]
+    found = metrics_reaction.responses([Recording(events, answers, 15_000) for events, answers in places])
+    assert found.rates["1 s"] == pytest.approx(found.chance["1 s"], abs=0.09)
+    assert found.rates["1 s"] <= found.chance_high["1 s"]
 
 
 def test_who_smiles_already_is_not_asked():
     busy = np.zeros(1000, bool)
     busy[:500] = True
-    found = metrics_reaction.responses([(np.array([100, 600, 990]), np.array([610]), busy, 1000)])
-    assert found.count == 1 and found.rates == (1.0, 1.0)  # nor is the one at the end
+    found = metrics_reaction.responses([Recording(np.array([100, 600, 990]), np.array([610]), 1000, busy)])
+    assert found.count == 1 and found.rates["1 s"] == 1.0  # nor is the one at the end
 
 
 def test_nothing_to_answer():
-    found = metrics_reaction.responses([(np.zeros(0, int), np.zeros(0, int), None, 1000)])
-    assert found.count == 0 and np.isnan(found.rates[0]) and found.summary()["delay_s"]["median"] is None
+    found = metrics_reaction.responses([Recording(np.zeros(0, int), np.zeros(0, int), 1000)])
+    assert found.count == 0 and np.isnan(found.rates["1 s"]) and np.isnan(found.summary()["delay_s"]["median"])
+
+
+@pytest.mark.parametrize("follows", [1, 0, -1])
+def test_gaze_following_knows_the_side(follows):
+    rng = RNG(9)
+    events, sides = np.arange(200, 5800, 200), rng.choice((-1, 1), 28)
+    gaze = 0.05 * smooth_noise(6000, 10)
+    for event, side in zip(events, sides):
+        gaze[event + 20 : event + 50] -= follows * side * 0.3
+    found = metrics_reaction.gaze_following([(latents(6000, headYaw=gaze), events, sides)])
+    assert found["events"] == 28 and found["radians"] == pytest.approx(follows * 0.3 * 30 / 35, abs=0.05)
+    assert (found["radians"] > found["chance_97.5"]) == (follows == 1)
 
 
 def test_rpcc_of_the_true_avatar_is_zero():

@@ -191,23 +191,31 @@ def border_ratio(latents: np.ndarray, commit: int, order: int = 1) -> float:
     return float(change[border].mean() / change[~border].mean())
 
 
-def drift(latents: np.ndarray, window: int = 60 * FRAME_RATE, ends: int = 300 * FRAME_RATE) -> dict:
+def drift(
+    latents: np.ndarray, repeats: int | None = None, window: int = 60 * FRAME_RATE, ends: int = 300 * FRAME_RATE
+) -> dict:
     """How far the motion walks off over a long run.
 
+    repeats: frames after which the signals that drove it begin again, a multiple of the window, or None.
     furthest, last: Euclidean distance of the mean of a window (60 s) from the first window's mean: the largest, and
-        that of the last one. spread_ratio: standard deviation (mean over coefficients) of the last 5 minutes over that of
-        the first 5. finite: no NaN, no infinity. Raises ValueError for less than two windows.
+        that of the last one. What the face does in a minute counts as well, so see what the true motion has.
+    same_signals: the largest distance of a window from that of the first round with the same signals; None without `repeats`.
+    spread_ratio: standard deviation (mean over coefficients) of the last 5 minutes over that of the first 5.
+    finite: no NaN, no infinity. Raises ValueError for less than two windows.
     """
     count = len(latents) // window
     if count < 2:
         raise ValueError(f"{len(latents)} frames are less than two windows of {window}")
     if not np.isfinite(latents).all():
-        return {"furthest": None, "last": None, "spread_ratio": None, "finite": False}
+        return {"furthest": None, "last": None, "same_signals": None, "spread_ratio": None, "finite": False}
     means = latents[: count * window].astype(np.float64).reshape(count, window, -1).mean(axis=1)
     away = np.linalg.norm(means - means[0], axis=1)
+    same = None
+    if repeats and repeats % window == 0 and count > repeats // window:
+        same = float(np.linalg.norm(means - means[np.arange(count) % (repeats // window)], axis=1).max())
     ends = min(ends, len(latents) // 2)
     spread = [float(part.astype(np.float64).std(axis=0).mean()) for part in (latents[:ends], latents[-ends:])]
     return {
-        "furthest": float(away.max()), "last": float(away[-1]),
+        "furthest": float(away.max()), "last": float(away[-1]), "same_signals": same,
         "spread_ratio": spread[1] / spread[0] if spread[0] > 1e-9 else None, "finite": True,
     }  # fmt: skip

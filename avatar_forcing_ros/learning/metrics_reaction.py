@@ -13,11 +13,12 @@ from avatar_forcing_ros.learning.metrics import EXPRESSION, POSE, correlation, r
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE
 
-WINDOWS = (FRAME_RATE, FRAME_RATE * 3 // 2)  # frames within which an answer counts: 1 s and 1.5 s
+WINDOWS = {"1 s": FRAME_RATE, "1.5 s": FRAME_RATE * 3 // 2}  # frames within which an answer counts
+_LONGEST = max(WINDOWS.values())
 SMILE_RISE = 0.12  # of the mean smile, within SMILE_SPAN: a change that a viewer sees
 SMILE_SPAN = 15  # frames
 SMILING = 0.25  # an avatar that smiles already has nothing to answer
-NOD_DEPTH = 0.03  # radians, peak of the fast part of the pitch
+NOD_DEPTH = 0.04  # radians, peak of the fast part of the pitch: above most of what speech itself does to the head
 GLANCE = 0.15  # radians, change of the direction of the gaze
 GLANCE_SPAN = 5  # frames
 ON_USER = 0.12  # radians: a face's width at one and a half metres is 0.1
@@ -48,7 +49,7 @@ def smile_onsets(latents: np.ndarray) -> np.ndarray:
 
 
 def nods(latents: np.ndarray) -> np.ndarray:
-    """Frames at which a nod begins: the pitch, freed of what is slower than about 0.8 Hz, sinks by 0.03 rad."""
+    """Frames at which a nod begins: the pitch, freed of what is slower than about 0.8 Hz, sinks by 0.04 rad."""
     pitch = latents[:, rig.INDEX["headPitch"]].astype(np.float64)
     if not len(pitch):
         return np.zeros(0, int)
@@ -90,74 +91,115 @@ def glances(latents: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Responses:
-    """count: events that could be answered; rates: share answered within each window; chance: the mean of each rate over
-    random circular shifts of the events, chance_high: 97.5 % of the shifts lie below it; delays: frames from an event to its
-    answer, of those answered within the longest window."""
+    """count: events that could be answered. rates: share answered, by window. chance, chance_high: mean and 97.5th
+    percentile of each rate over random circular shifts of the events. delays: frames from an event to its answer, of those
+    answered within the longest window."""
 
     count: int
-    rates: tuple[float, ...]
-    chance: tuple[float, ...]
-    chance_high: tuple[float, ...]
+    rates: dict[str, float]
+    chance: dict[str, float]
+    chance_high: dict[str, float]
     delays: np.ndarray
 
     def summary(self) -> dict:
-        """For JSON: rates and chance by window in seconds, delays as median and quartiles in seconds."""
-        seconds = [f"{w / FRAME_RATE:g}s" for w in WINDOWS]
-        quartiles = np.percentile(self.delays, (25, 50, 75)) / FRAME_RATE if len(self.delays) else [None] * 3
+        """For JSON: delays as median and quartiles in seconds."""
+        quartiles = np.percentile(self.delays, (25, 50, 75)) / FRAME_RATE if len(self.delays) else np.full(3, np.nan)
         return {
-            "events": self.count,
-            "rate": dict(zip(seconds, self.rates)), "chance": dict(zip(seconds, self.chance)),
-            "chance_97.5": dict(zip(seconds, self.chance_high)),
-            "delay_s": dict(zip(("q25", "median", "q75"), (None if q is None else round(float(q), 3) for q in quartiles))),
+            "events": self.count, "rate": self.rates, "chance": self.chance, "chance_97.5": self.chance_high,
+            "delay_s": dict(zip(("q25", "median", "q75"), quartiles.tolist())),
         }  # fmt: skip
 
 
-def _first_answers(events: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """Frames from each event to the first answer at or after it; a large number where there is none."""
-    if not len(answers):
-        return np.full(len(events), 1 << 30)
-    index = np.searchsorted(answers, events)
-    return np.where(index < len(answers), answers[np.minimum(index, len(answers) - 1)] - events, 1 << 30)
+@dataclass(frozen=True)
+class Recording:
+    """One conversation for `responses`. events, answers: frames, in order. frames: its length. busy: (frames,) bool, where an
+    event has nothing to be answered, or None."""
+
+    events: np.ndarray
+    answers: np.ndarray
+    frames: int
+    busy: np.ndarray | None = None
 
 
-def responses(
-    recordings: list[tuple[np.ndarray, np.ndarray, np.ndarray | None, int]], seed: int = 0, shifts: int = 200
-) -> Responses:
+def responses(recordings: list[Recording], seed: int = 0, shifts: int = 200) -> Responses:
     """How often events are followed by answers, over several recordings.
 
-    recordings: (frames of the events, frames of the answers, busy (n,) bool or None, n frames) of each; an event at a busy
-    frame is not counted (there is nothing to answer), nor one too near to the end. The chance is counted in the same way
-    after all events of a recording were moved around its circle by one random number of frames, 5 s or more.
+    An event at a busy frame, or too near to the end for the longest window, is not counted. The chance is counted in the
+    same way after all events of a recording were moved around its circle by one random time of 5 s or more.
     """
     rng = np.random.default_rng(seed)
 
     def delays_of(shifted: bool) -> np.ndarray:
         found = []
-        for events, answers, busy, count in recordings:
-            events = np.asarray(events, int)
-            if shifted:
-                near = min(_NEAREST_SHIFT, count // 4)
-                events = (events + rng.integers(near, count - near)) % count
-            events = events[events + WINDOWS[-1] < count]
-            if busy is not None:
-                events = events[~busy[events]]
-            found.append(_first_answers(events, np.asarray(answers, int)))
+        for one in recordings:
+            events = (np.asarray(one.events, int) + (_random_shift(rng, one.frames) if shifted else 0)) % one.frames
+            events = events[events + _LONGEST < one.frames]
+            if one.busy is not None:
+                events = events[~one.busy[events]]
+            found.append(_first_answers(events, np.asarray(one.answers, int)))
         return np.concatenate(found) if found else np.zeros(0, int)
 
     def rates_of(delays: np.ndarray) -> list[float]:
-        return [float((delays <= window).mean()) if len(delays) else float("nan") for window in WINDOWS]
+        return [float((delays <= window).mean()) if len(delays) else np.nan for window in WINDOWS.values()]
 
     delays = delays_of(False)
     by_chance = np.array([rates_of(delays_of(True)) for _ in range(shifts)])
     by_chance = by_chance[np.isfinite(by_chance).all(axis=1)]
-    nothing = (float("nan"),) * len(WINDOWS)
+    if not len(by_chance):
+        by_chance = np.full((1, len(WINDOWS)), np.nan)
     return Responses(
         count=len(delays),
-        rates=tuple(rates_of(delays)),
-        chance=tuple(by_chance.mean(axis=0).tolist()) if len(by_chance) else nothing,
-        chance_high=tuple(np.percentile(by_chance, 97.5, axis=0).tolist()) if len(by_chance) else nothing,
-        delays=delays[delays <= WINDOWS[-1]],
+        rates=dict(zip(WINDOWS, rates_of(delays))),
+        chance=dict(zip(WINDOWS, by_chance.mean(axis=0).tolist())),
+        chance_high=dict(zip(WINDOWS, np.percentile(by_chance, 97.5, axis=0).tolist())),
+        delays=delays[delays <= _LONGEST],
     )
+
+
+def _random_shift(rng: np.random.Generator, frames: int) -> int:
+    near = min(_NEAREST_SHIFT, frames // 4)
+    return int(rng.integers(near, frames - near))
+
+
+def _first_answers(events: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Frames from each event to the first answer at or after it; a large number where there is none."""
+    never = 1 << 30
+    if not len(answers):
+        return np.full(len(events), never)
+    index = np.searchsorted(answers, events)
+    return np.where(index < len(answers), answers[np.minimum(index, len(answers) - 1)] - events, never)
+
+
+def gaze_following(
+    recordings: list[tuple[np.ndarray, np.ndarray, np.ndarray]], seed: int = 0, shifts: int = 200
+) -> dict[str, float]:
+    """Whether the avatar looks where the user looks, when the user looks away for long.
+
+    recordings: (latents (n, 32), frames of the user's glances (k,), their sides (k,): 1 image right, -1 image left).
+    Returns {"radians", "chance_97.5", "events"}: the mean change of the avatar's gaze from the 0.4 s before a glance to 0.8 to
+    2.2 s after its start, positive toward what the user looks at (the other side of the image, for who sits opposite);
+    and what 97.5 % of random circular shifts of the glances stay below.
+    """
+    rng = np.random.default_rng(seed)
+    before, first, last = 10, 20, 55
+
+    def mean_change(shifted: bool) -> float:
+        changes = []
+        for latents, events, sides in recordings:
+            gaze = gaze_direction(latents)
+            moved = (np.asarray(events, int) + (_random_shift(rng, len(gaze)) if shifted else 0)) % len(gaze)
+            changes += [
+                -side * (gaze[e + first : e + last].mean() - gaze[e - before : e].mean())
+                for e, side in zip(moved, sides)
+                if e >= before and e + last < len(gaze)
+            ]
+        return float(np.mean(changes)) if changes else np.nan
+
+    events = sum(len(one[1]) for one in recordings)
+    if not events:
+        return {"radians": np.nan, "chance_97.5": np.nan, "events": 0}
+    by_chance = [mean_change(True) for _ in range(shifts)]
+    return {"radians": mean_change(False), "chance_97.5": float(np.nanpercentile(by_chance, 97.5)), "events": events}
 
 
 def around(signal: np.ndarray, events: np.ndarray, before: int, after: int) -> np.ndarray:
