@@ -307,7 +307,7 @@ def _state(people: tuple[Side, Side], person: int, frame: int) -> str:
 
 
 def _glances(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
-    """Looking away: at random by state, as a turn begins, seldom as it ends (Kendon 1967), and after the other who
+    """Looking away: at random by state, as the own turn begins, seldom as it ends or the other's begins (Kendon 1967), and after the other who
     looks away for long (gaze following: Frischen, Bayliss and Tipper 2007), to the side where that is."""
     count = len(people[0].active)
     events: list[Event] = []
@@ -324,6 +324,10 @@ def _glances(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]
             if phrase.opens and rng.random() < 0.5:
                 first = max(0, phrase.first - seconds(rng.uniform(0.0, 0.3)))
                 away[first : first + seconds(rng.uniform(0.7, 2.2))] = True
+        for phrase in people[1 - person].phrases if people[1 - person].heard else ():
+            if phrase.opens and rng.random() < 0.6:  # who is spoken to looks
+                first = phrase.first + delay(rng, 0.5, 0.3, 0.25, 1.0)
+                away[first : first + seconds(rng.uniform(1.0, 2.5))] = False
         for phrase in side.phrases:
             if phrase.closes and rng.random() < 0.8:
                 away[max(0, phrase.end - seconds(rng.uniform(0.3, 0.8))) : phrase.end + seconds(0.6)] = False

@@ -1,6 +1,6 @@
 """A corpus on disk: many conversations as the network hears and sees them, and random windows of them for training.
 
-A folder holds `corpus.json` (how it was made) and shards `shard_00000.npz` of some conversations each, end to end:
+A folder holds `corpus.json` (how it was made, and the names of its shards) and shards of some conversations each, end to end:
     sound     (2, N, 256) float16: log-mel spectra of each person's normalised sound (space rig), or
               (2, N, 640) float16: the normalised samples themselves (space lia512, whose encoder is not ours)
     motion    (2, N, D) float16: motion latents, D = 32 in the space rig
@@ -31,7 +31,7 @@ from avatar_forcing_ros.models.audio_encoder import LogMelEncoder
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
 
-VERSION = 1  # of the conversations and the format: raise it when either changes
+VERSION = 2  # of the conversations and the format: raise it when either changes
 SECONDS = 60.0  # of one conversation
 PER_SHARD = 10
 ARRAYS = ("sound", "motion", "speaking", "closures", "starts", "seen", "heard")
@@ -109,13 +109,14 @@ def write_shard(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def write_recipe(folder: Path, recipe: dict) -> None:
-    """corpus.json. Raises InputError where the folder already holds a corpus of another recipe."""
+    """corpus.json. What was made before may grow (hours, shards); raises InputError where anything else differs."""
     path = folder / "corpus.json"
+    growing = ("hours", "shards")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         known = json.loads(path.read_text()) if path.exists() else recipe
-        if known != recipe:
-            changed = ", ".join(sorted(k for k in known.keys() | recipe.keys() if known.get(k) != recipe.get(k)))
+        changed = ", ".join(sorted(k for k in known.keys() | recipe.keys() if k not in growing and known.get(k) != recipe.get(k)))
+        if changed:
             raise InputError(f"{folder} holds a corpus made differently ({changed}): give another folder, or delete it")
         part = path.with_suffix(f".{os.getpid()}.part")
         part.write_text(json.dumps(recipe, indent=1) + "\n")
@@ -124,17 +125,13 @@ def write_recipe(folder: Path, recipe: dict) -> None:
         raise InputError(f"cannot write the corpus {folder}: {error}") from error
 
 
-def shard_path(folder: Path, index: int) -> Path:
-    return folder / f"shard_{index:05d}.npz"
-
-
 def make_corpus(
     folder: str | Path, hours: float, seed: int, held_out: bool = False, processes: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:  # fmt: skip
     """Makes a corpus of conversations of a minute; shards that are already there are kept, so it can be stopped and resumed.
 
-    The same hours (rounded up to whole shards of ten minutes), seed and held_out give the same corpus. held_out: with voices
+    The same hours (rounded up to whole shards of ten minutes), seed and held_out give the same corpus; more hours add to it. held_out: with voices
     that no other corpus has. progress: called with shards done and shards in all. Raises InputError for a folder
     that holds another corpus, numbers out of range or a missing synthesizer.
     """
@@ -146,16 +143,17 @@ def make_corpus(
         raise InputError(f"processes is {processes}: give 1 to 256")
     folder = Path(folder)
     total = int(np.ceil(hours * 3600.0 / SECONDS / PER_SHARD - 1e-9))
+    names = [f"shard_{index:05d}.npz" for index in range(total)]
     write_recipe(folder, {
         "version": VERSION, "space": rig.SPACE, "hours": total * PER_SHARD * SECONDS / 3600.0, "seed": seed,
-        "held_out": held_out, "conversation_seconds": SECONDS, "shards": total,
+        "held_out": held_out, "conversation_seconds": SECONDS, "shards": names,
     })  # fmt: skip
-    missing = [index for index in range(total) if not shard_path(folder, index).exists()]
+    missing = [index for index in range(total) if not (folder / names[index]).exists()]
     done = total - len(missing)
     progress(done, total)
     # A fresh interpreter per worker: a fork of a process with PyTorch's threads may hang.
     with ProcessPoolExecutor(min(processes, max(1, len(missing))), get_context("spawn"), _one_thread) as pool:
-        jobs = [pool.submit(_make_shard, shard_path(folder, index), seed, index, held_out) for index in missing]
+        jobs = [pool.submit(_make_shard, folder / names[index], seed, index, held_out) for index in missing]
         try:
             for job in as_completed(jobs):
                 job.result()
@@ -234,15 +232,14 @@ def load_corpus(folder: str | Path) -> Corpus:
     folder = Path(folder)
     try:
         recipe = json.loads((folder / "corpus.json").read_text())
-        space, count = recipe["space"], int(recipe["shards"])
+        space, paths = str(recipe["space"]), [folder / Path(name).name for name in recipe["shards"]]
     except OSError as error:
         raise InputError(f"there is no corpus in {folder} (no corpus.json): make one") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}/corpus.json is damaged: delete the folder and make the corpus again") from error
-    paths = [shard_path(folder, index) for index in range(count)]
     missing = [path.name for path in paths if not path.exists()]
     if missing or not paths:
-        raise InputError(f"the corpus {folder} is not finished: {len(missing)} of {count} shards are missing; make it again to resume")
+        raise InputError(f"the corpus {folder} is not finished: {len(missing)} of {len(paths)} shards are missing; make it again to resume")
     parts = []
     for path in paths:
         try:

@@ -224,12 +224,13 @@ class _Actor:
 
         for name in HEAD:
             add(name, pose[name])
-        self._place(add)
+        self._place(add, pose)
         smile = np.zeros(count)
         for event in self._of("smile"):
             rise = min(rng.uniform(7.5, 17.5), 0.6 * event.frames)  # 0.3 to 0.7 s
             curve = event.strength * swell(count, event.frame, rise, event.frames - rise, rng.uniform(12.0, 35.0))
             smile = np.maximum(smile, curve) + 0.15 * np.minimum(smile, curve)
+        smile *= 1.0 + 0.10 * wander(rng, count, 0.6, 1)[0] + 0.12 * (self.side.loudness - 0.5) * self.talks  # never quite still
         jaw = latents[:, rig.INDEX["jawOpen"]]
         for name in ("mouthStretch", "mouthPucker", "mouthFunnel"):  # a smiling mouth has the corners out already
             latents[:, sides(name)] *= (1.0 - 0.6 * np.minimum(smile, 1.0))[:, None]
@@ -253,12 +254,15 @@ class _Actor:
         self._eyes(add, pose)
         return rig.clamp(latents).astype(np.float32)
 
-    def _place(self, add) -> None:
-        """The head's place: breathing (0.2 to 0.3 Hz, about half a millimetre), sway of some millimetres, posture."""
+    def _place(self, add, pose: dict[str, np.ndarray]) -> None:
+        """The head's place: breathing (0.2 to 0.3 Hz, about half a millimetre), sway of some millimetres, more of it while
+        talking, posture; a head that tilts, tilts about the neck and so moves aside."""
         rng, count = self.rng, self.count
-        sway = wander(rng, count, 0.12, 3)
-        for name, still, shift, s in zip(("headX", "headY", "headScale"), (0.025, 0.012, 0.012), (0.06, 0.02, 0.025), sway):
-            add(name, still * s + glide(count, self._shifts(shift)))
+        sway, quick = wander(rng, count, 0.12, 3), wander(rng, count, 0.8, 3)
+        places = zip(("headX", "headY", "headScale"), (0.025, 0.012, 0.010), (0.014, 0.011, 0.004), (0.06, 0.03, 0.02), sway, quick)
+        for name, still, lively, shift, slow, fast in places:
+            add(name, still * slow + lively * (0.3 + 0.7 * self.talks) * fast + glide(count, self._shifts(shift)))
+        add("headX", rng.uniform(0.3, 1.0) * pose["headRoll"])
         phase = 2.0 * np.pi * (rng.uniform(0.2, 0.3) * np.arange(count) / FRAME_RATE + rng.random() + 0.1 * wander(rng, count, 0.05, 1)[0])
         add("headY", rng.uniform(0.003, 0.008) * np.sin(phase))
         add("headScale", 0.02 * blurred(self.other.active & self.other.heard, 40))  # leaning toward who speaks
