@@ -74,8 +74,8 @@ class ModelConfig:
     def embedded(cls, **sizes: int | bool | str) -> ModelConfig:
         """The small network in rig space with a log-mel front end, for a robot's CPU; `sizes` overrides fields."""
         small = dict(
-            motion_dim=rig.DIM, image_size=None, audio_front_end="log_mel", audio_dim=192, audio_width=192,
-            audio_layers=4, mel_bands=64, width=192, depth=4, heads=4, time_frequencies=128,
+            motion_dim=rig.DIM, image_size=None, audio_front_end="log_mel", audio_dim=160, audio_width=160,
+            audio_layers=4, mel_bands=64, width=160, depth=4, heads=4, time_frequencies=128,
             known_mask=True, scaled_motion=True, guidance="nested",
         )
         unknown = set(sizes) - {field.name for field in fields(cls)}

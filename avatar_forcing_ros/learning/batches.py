@@ -1,0 +1,77 @@
+"""Training clips from a corpus: random windows, seen as a camera and a tracker would give them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from avatar_forcing_ros.learning.corpus import Corpus
+from avatar_forcing_ros.learning.diffusion_forcing import Clip
+from avatar_forcing_ros.models import AvatarForcing
+from avatar_forcing_ros.motion import rig
+
+MIRROR_SHARE = 0.5
+GAIN_SPREAD = 0.2  # a tracker's error of scale, per coefficient and clip
+OFFSET_SPREAD = 0.15  # of its neutral face, in units of the coefficient's spread
+NOISE_SPREAD = 0.08  # from frame to frame, likewise
+HIDDEN_SHARE = 0.15  # of clips in which the user's face is lost for a while
+
+
+@dataclass
+class ClipSource:
+    """Batches of `Clip` for a model. history: frames of sound before the clip, for the audio encoder's convolutions."""
+
+    corpus: Corpus
+    model: AvatarForcing
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.history = getattr(self.model.audio_encoder, "history_frames", 0)
+
+    def draw(self, batch: int, augment: bool = True) -> Clip:
+        frames = self.model.config.clip_frames
+        drawn = self.corpus.sample(self.rng, batch, self.history + frames)
+        motion = {who: drawn[f"{who}_motion"][:, self.history :].astype(np.float32) for who in ("avatar", "user")}
+        if augment and self.corpus.space == rig.SPACE:
+            mirrored = self.rng.random(batch) < MIRROR_SHARE
+            for x in motion.values():
+                x[mirrored] = rig.mirror(x[mirrored])
+        latents = {who: self.model.to_latents(torch.from_numpy(x)) for who, x in motion.items()}
+        seen = np.repeat(drawn["user_present"][:, None], frames, 1)
+        if augment:
+            latents["user"] = self._tracked(latents["user"])
+            seen &= ~self._hidden(batch, frames)
+        heard = {"avatar": np.ones((batch, frames), bool), "user": np.repeat(drawn["user_heard"][:, None], frames, 1)}
+        sound = {who: torch.from_numpy(drawn[f"{who}_sound"].astype(np.float32)) for who in motion}
+        known = {"avatar_heard": heard["avatar"], "user_heard": heard["user"], "user_seen": seen}
+        return Clip(
+            sound["avatar"], sound["user"], latents["avatar"], latents["user"],
+            **{name: torch.from_numpy(x) for name, x in known.items()},
+        )  # fmt: skip
+
+    def _tracked(self, latents: torch.Tensor) -> torch.Tensor:
+        batch, frames, dim = latents.shape
+        def spread(*shape: int) -> torch.Tensor:
+            return torch.from_numpy(self.rng.standard_normal(shape, dtype=np.float32))
+        gain = 1.0 + GAIN_SPREAD * spread(batch, 1, dim)
+        return latents * gain + OFFSET_SPREAD * spread(batch, 1, dim) + NOISE_SPREAD * spread(batch, frames, dim)
+
+    def _hidden(self, batch: int, frames: int) -> np.ndarray:
+        start, length = self.rng.integers(-10, frames, batch), self.rng.integers(5, 40, batch)
+        frame = np.arange(frames)[None]
+        inside = (frame >= start[:, None]) & (frame < (start + length)[:, None])
+        return inside & (self.rng.random(batch) < HIDDEN_SHARE)[:, None]
+
+
+def scale_to(model: AvatarForcing, corpus: Corpus, least_spread: float = 0.03) -> None:
+    """Set the model's motion scale to the corpus: zero mean and unit spread for every coefficient."""
+    if not model.config.scaled_motion:
+        return
+    motion = corpus.motion.reshape(-1, corpus.motion.shape[-1]).astype(np.float32)
+    if corpus.space == rig.SPACE:
+        motion = np.concatenate([motion, rig.mirror(motion)])
+    model.motion_mean.copy_(torch.from_numpy(motion.mean(0)))
+    model.motion_spread.copy_(torch.from_numpy(motion.std(0).clip(least_spread)))

@@ -1,0 +1,201 @@
+"""The training loss of the paper (its method section): conditional flow matching on motion latents, L1, with a noise
+level of its own for every block (diffusion forcing), and dropout of each condition.
+
+A clip of T = 50 frames is seen in one of two layouts:
+
+    forcing   every block has its own noise level, frames see the past as noisy as it is, all signals are known: the paper's
+    stream    every block but the first is made behind a clean past, as models/stream.py makes it: the past once as clean
+              tokens, then for each block a window of 2 context frames and 10 noisy ones. Of a window's signals only the first
+              frames are known, as in a rolling stream, and no past frame has looked at what was not known then.
+              All blocks of the clip are trained in one pass, each at a noise level of its own.
+
+Shapes: B clips, T frames, h earlier frames of sound, A audio_dim, D motion_dim, W width, n tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from avatar_forcing_ros.models import AvatarForcing
+from avatar_forcing_ros.models.flow_matching import MAX_TIME, EulerStep
+from avatar_forcing_ros.models.transformer import rotary_angles
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A batch of training clips.
+
+    avatar_sound, user_sound: what the audio encoder takes, from h frames before the clip on: spectra (B, h + T, 4 * bands) of
+    the log-mel front end, or a waveform (B, (h + T) * 640). avatar_motion, user_motion: (B, T, D) latents.
+    avatar_heard, user_heard, user_seen: (B, T) bool, False where a signal is missing from the recording.
+    """
+
+    avatar_sound: Tensor
+    user_sound: Tensor
+    avatar_motion: Tensor
+    user_motion: Tensor
+    avatar_heard: Tensor
+    user_heard: Tensor
+    user_seen: Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a batch is seen. stream: in the stream's layout. commit: frames per step of the stream that made the past, a
+    divisor of the block; avatar_ahead, user_ahead: known frames from a window's first new frame on."""
+
+    stream: bool
+    commit: int
+    avatar_ahead: int
+    user_ahead: int
+
+    @classmethod
+    def whole(cls, block: int) -> Layout:
+        """The forcing layout."""
+        return cls(False, block, block, block)
+
+    @classmethod
+    def draw(cls, block: int, stream_share: float, rng: torch.Generator) -> Layout:
+        """stream_share: probability of the stream's layout."""
+
+        def integer(low: int, high: int) -> int:
+            return int(torch.randint(low, high + 1, (), generator=rng))
+
+        if float(torch.rand((), generator=rng)) >= stream_share:
+            return cls.whole(block)
+        divisors = [n for n in range(2, block + 1) if block % n == 0]
+        commit = divisors[integer(0, len(divisors) - 1)]
+        return cls(True, commit, integer(commit, block), integer(1, block))
+
+    def blocked(self, frames: int, context: int, block: int, device: torch.device | str = "cpu") -> Tensor:
+        """(T, T) bool, True where the condition of a past frame may not look: outside the window of the step that
+        committed it, and at user frames that had not come by then."""
+        frame = torch.arange(frames, device=device)
+        start = frame // self.commit * self.commit
+        ahead = max(self.user_ahead, context) if self.stream else block
+        return (frame[None] < (start - context)[:, None]) | (frame[None] >= (start + ahead)[:, None])
+
+
+def encode_sound(model: AvatarForcing, sound: Tensor, frames: int) -> Tensor:
+    """Sound as in Clip -> features (B, frames, A) of its last frames."""
+    if sound.dim() == 3:
+        return model.audio_encoder.features(sound)[:, -frames:]
+    total = sound.shape[1] // model.config.samples_per_frame
+    return model.encode_audio(sound, total)[:, -frames:]
+
+
+Signals = tuple[Tensor, Tensor, Tensor]  # avatar audio (B, T, A), user audio (B, T, A), user motion (B, T, D)
+
+
+def signals_of(
+    model: AvatarForcing, clip: Clip, features: tuple[Tensor, Tensor], hears: tuple[Tensor, Tensor], late: tuple[Tensor, Tensor] | None = None
+) -> Signals:
+    """What the dual motion encoder is given. features: of the avatar's and the user's sound; hears: (B,) of 0 or 1 each,
+    whether the clip's avatar audio and its user are given at all (condition dropout); late: (T,) bool each, frames of
+    the avatar's and of the user's signals that have not come yet."""
+    avatar_late, user_late = late or (torch.zeros_like(clip.user_seen[0]),) * 2
+    known = (clip.avatar_heard & ~avatar_late, clip.user_heard & ~user_late, clip.user_seen & ~user_late)
+    signals = model.dual_motion_encoder.mark_unknown((*features, clip.user_motion), known)
+    avatar, user = (x[:, None, None].to(signals[0].dtype) for x in hears)
+    return signals[0] * avatar, signals[1] * user, signals[2] * user
+
+
+def noise_levels(batch: int, frames: int, block: int, rng: torch.Generator) -> Tensor:
+    """sigma (B, T) in [0, 1]: one level per block."""
+    return torch.rand(batch, frames // block, generator=rng).repeat_interleave(block, 1)
+
+
+def noisy(motion: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    """(1 - sigma) data + sigma noise; motion, noise: (B, T, D), sigma: (B, T)"""
+    return torch.lerp(motion, noise, sigma[..., None].to(motion))
+
+
+def rest(model: AvatarForcing, batch: int, like: Tensor) -> Tensor:
+    """The reference motion (B, D) in training: the motion space's rest."""
+    return model.to_latents(like.new_zeros(1, like.shape[-1])).expand(batch, -1)
+
+
+def forcing_velocity(model: AvatarForcing, latents: Tensor, sigma: Tensor, signals: Signals) -> Tensor:
+    """Velocity (B, T, D) in the forcing layout. latents: (B, T, D), sigma: (B, T)"""
+    config, frames = model.config, latents.shape[1]
+    blocked = Layout.whole(config.block_frames).blocked(frames, config.look_ahead, config.block_frames, latents.device)
+    condition = model.dual_motion_encoder(*signals, blocked)
+    return model.velocity(latents, MAX_TIME * sigma, condition, rest(model, len(latents), latents))
+
+
+def stream_velocity(
+    model: AvatarForcing, clean: Tensor, latents: Tensor, sigma: Tensor, past: Signals, window: Signals, layout: Layout
+) -> Tensor:
+    """Velocity (B, T - 10, D) of all blocks but the first, each behind a clean past.
+
+    clean: (B, T, D), the past as the stream would remember it; latents: (B, T, D) noisy; sigma: (B, T). past, window: the
+    signals without and with their late frames marked as unknown, position by position in a window.
+    """
+    config, device = model.config, latents.device
+    batch, frames, _ = latents.shape
+    block, context = config.block_frames, config.look_ahead
+    kept = frames - block  # frames of clean past
+    starts = range(block, frames, block)
+
+    def windows(x: Tensor) -> Tensor:
+        """(B, T, ...) -> (B, windows, 12, ...)"""
+        return torch.stack([x[:, start - context : start + block] for start in starts], 1)
+
+    noisy_tokens = windows(latents)
+    noisy_tokens[:, :, :context] = windows(clean)[:, :, :context]
+    levels = windows(sigma)
+    levels[:, :, :context] = 0.0
+    tokens = torch.cat([clean[:, :kept], noisy_tokens.flatten(1, 2)], 1)
+    times = MAX_TIME * torch.cat([torch.zeros_like(sigma[:, :kept]), levels.flatten(1, 2)], 1)
+
+    blocked = layout.blocked(frames, context, block, device)
+    past_condition = model.dual_motion_encoder(*past, blocked)[:, :kept]
+    # A window's context frames are those of the past; its new frames carry the marks of what is late.
+    given = [windows(marked) for marked in window]
+    for one, known in zip(given, past):
+        one[:, :, :context] = windows(known)[:, :, :context]
+    window_condition = model.dual_motion_encoder(*(one.flatten(0, 1) for one in given)).unflatten(0, (batch, -1))
+    condition = torch.cat([past_condition, window_condition.flatten(1, 2)], 1)
+
+    # Where each token stands: its frame, and the first frame of its window (0: the clean past).
+    frame = torch.cat([torch.arange(kept), *(torch.arange(start - context, start + block) for start in starts)]).to(device)
+    start = torch.cat([torch.zeros(kept), *(torch.full((context + block,), start) for start in starts)]).to(device)
+    same, in_past = start[:, None] == start[None], (start == 0)[None]
+    distance = frame[None] - frame[:, None]  # of a key from a query
+    before = in_past & (frame[None] < (start - context)[:, None])
+    near_past = frame[None] >= (start - context - config.cache_frames)[:, None]
+    self_mask = (same & (distance <= context)) | (before & near_past)
+    cross_mask = (same | before) & (distance.abs() <= context)
+    angles = rotary_angles(frames, config.width // config.heads, device)[:, frame]
+    transformer = model.transformer
+    predicted, _ = transformer(
+        tokens, rest(model, batch, latents), transformer.modulations(times), transformer.condition_memory(condition), angles,
+        self_mask, cross_mask,
+    )  # fmt: skip
+    return predicted[:, kept:].unflatten(1, (len(starts), -1))[:, :, context:].flatten(1, 2)
+
+
+def distance(predicted: Tensor, wanted: Tensor) -> Tensor:
+    """|wanted - predicted|, the mean over channels and frames: (B, T, D) -> (B,)"""
+    return (wanted - predicted).abs().mean((1, 2))
+
+
+def difference_distance(predicted: Tensor, latents: Tensor, sigma: Tensor, motion: Tensor) -> Tensor:
+    """L1 between the frame-to-frame changes of the clean motion that a velocity implies, x - sigma v, and of the true
+    motion, lighter where the noise is high -> (B,). It keeps the motion smooth."""
+    implied = latents - sigma[..., None] * predicted
+    error = ((implied[:, 1:] - implied[:, :-1]) - (motion[:, 1:] - motion[:, :-1])).abs().mean(-1)
+    return (error * (1.0 - torch.maximum(sigma[:, 1:], sigma[:, :-1]))).mean(1)
+
+
+@torch.no_grad()
+def euler_clip(model: AvatarForcing, signals: Signals, noise: Tensor, steps: tuple[EulerStep, ...]) -> Tensor:
+    """A whole clip (B, T, D) from noise, all frames at one level."""
+    latents = noise.clone()
+    for step in steps:
+        sigma = torch.full(latents.shape[:2], step.time / MAX_TIME, device=latents.device)
+        latents += step.change * forcing_velocity(model, latents, sigma, signals)
+    return latents

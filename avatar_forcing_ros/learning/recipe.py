@@ -1,0 +1,110 @@
+"""What a training run is made of, read from YAML. Every key is checked: a typo is an error, not a default."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import yaml
+
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.models import ModelConfig
+
+SPACES = ("rig", "lia512")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """stage: "forcing" (diffusion forcing from scratch or from `start`) or "preference" (needs `start`).
+
+    space: "rig" (the embedded network) or "lia512" (the published one). model: fields of ModelConfig that differ from that
+    space's network. corpus, valid: folders of `learning make` or `learning prepare`. start: weights to begin from.
+    steps: of the optimiser. batch: clips of clip_frames. learning_rate: peak of a cosine after `warm_up` steps.
+    average: decay of the weights' moving average, which is what is saved. stream_share: share of batches in the
+    stream's layout. hear_both, hear_avatar, hear_user: probabilities that a clip is given all conditions, the avatar's audio
+    alone, the user alone (the rest: none); the paper drops each condition with probability 0.1.
+    difference_weight: of the frame-to-frame loss; mouth_weight: of an extra head that reads the mouth off the sound.
+    context_noise: largest deviation of noise on a clean past, which teaches the stream to mend its own errors.
+    preference_weight, beta: of the preference stage (published: 0.1, 1000); losers: how many clips the loser model makes.
+    guidance_steps: network passes of a loser. freeze_audio: leave the audio encoder's trunk as it is.
+    save_every, valid_every, log_every: steps. threads: of the CPU, 0: as PyTorch likes.
+    """
+
+    stage: str = "forcing"
+    space: str = "rig"
+    model: dict = field(default_factory=dict)
+    corpus: str = ""
+    valid: str = ""
+    start: str = ""
+    steps: int = 20000
+    batch: int = 32
+    learning_rate: float = 6e-4
+    warm_up: int = 300
+    weight_decay: float = 0.01
+    average: float = 0.999
+    stream_share: float = 0.5
+    hear_both: float = 0.6
+    hear_avatar: float = 0.2
+    hear_user: float = 0.1
+    difference_weight: float = 0.3
+    mouth_weight: float = 0.5
+    context_noise: float = 0.1
+    preference_weight: float = 0.1
+    beta: float = 1000.0
+    losers: int = 4096
+    guidance_steps: int = 8
+    freeze_audio: bool = False
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
+    save_every: int = 500
+    valid_every: int = 500
+    log_every: int = 50
+
+    def __post_init__(self) -> None:
+        for known in fields(self):
+            value, wanted = getattr(self, known.name), type(known.default) if known.name != "model" else dict
+            fits = isinstance(value, (int, float)) if wanted is float else isinstance(value, wanted)
+            if not fits or (isinstance(value, bool) and wanted is not bool):
+                raise InputError(f"recipe: {known.name} is {value!r}; give a {wanted.__name__}")
+        for name, choices in (("stage", ("forcing", "preference")), ("space", SPACES)):
+            if getattr(self, name) not in choices:
+                raise InputError(f"recipe: {name} is {getattr(self, name)!r}; use one of {', '.join(choices)}")
+        for name in ("steps", "batch", "save_every", "valid_every", "log_every", "losers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"recipe: {name} is {getattr(self, name)}; give at least 1")
+        if min(self.hear_both, self.hear_avatar, self.hear_user) < 0 or self.hear_both + self.hear_avatar + self.hear_user > 1:
+            raise InputError("recipe: hear_both, hear_avatar and hear_user are probabilities whose sum is at most 1")
+        if not 0 <= self.stream_share <= 1 or not 0 <= self.average < 1:
+            raise InputError("recipe: stream_share lies in [0, 1], average in [0, 1)")
+        if self.stage == "preference" and not self.start:
+            raise InputError("recipe: the preference stage begins from a trained network; give its weights as `start`")
+
+    @property
+    def config(self) -> ModelConfig:
+        if self.space == "rig":
+            return ModelConfig.embedded(**self.model)
+        try:
+            return ModelConfig(**{"image_size": None, **self.model})
+        except TypeError as error:
+            raise InputError(f"recipe: model: {str(error).split(') ')[-1]}") from error
+
+    @classmethod
+    def read(cls, path: str | Path, **changes) -> Recipe:
+        """From a YAML file; `changes` that are not None replace its values. Raises InputError that names what is wrong."""
+        try:
+            values = yaml.safe_load(Path(path).read_text()) or {}
+        except OSError as error:
+            raise InputError(f"{path}: no such recipe; see config/learning/") from error
+        except yaml.YAMLError as error:
+            raise InputError(f"{path}: is no YAML ({str(error).splitlines()[0]})") from error
+        if not isinstance(values, dict):
+            raise InputError(f"{path}: a recipe is a list of `name: value` lines")
+        values |= {name: value for name, value in changes.items() if value is not None}
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise InputError(f"{path}: unknown {', '.join(map(str, unknown))}; known are {', '.join(sorted(known))}")
+        return cls(**values)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
