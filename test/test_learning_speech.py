@@ -102,6 +102,13 @@ def test_every_language_can_be_said_and_its_phones_are_known():
 
 
 @needs_synthesizers
+def test_humming_is_not_spelled():
+    assert "um hum" in {texts.backchannel(np.random.default_rng(seed)) for seed in range(200)}
+    for voice in (VOICES[0], VOICES[2]):
+        assert [p.symbol for p in speech.say(voice, "um hum").phones if p.symbol != "pau"] == ["ah", "m", "hh", "ah", "m"]
+
+
+@needs_synthesizers
 def test_every_variant_exists():
     voices = [Voice("espeak", f"en-us+{variant}", "en") for variant in (*speech.VARIANTS, *speech.HELD_OUT_VARIANTS)]
     for said in speech.say_all([(voice, "hello") for voice in voices]):

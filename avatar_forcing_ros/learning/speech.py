@@ -124,7 +124,7 @@ def _finish(samples: np.ndarray, phones: list[Phone], voice: str, text: str) -> 
     last = min(len(samples), (loud[-1] + 1) * step + round(_MARGIN * SAMPLE_RATE))
     samples = samples[first:last]
     begin, end = first / SAMPLE_RATE, last / SAMPLE_RATE
-    cut = [Phone(p.symbol, float(np.clip(p.start, begin, end) - begin), float(np.clip(p.end, begin, end) - begin)) for p in phones]
+    cut = [Phone(p.symbol, *(float(np.clip(t, begin, end) - begin) for t in (p.start, p.end))) for p in phones]
     samples = samples * (LEVEL / np.sqrt(np.mean(samples**2)))
     kept = tuple(p for p in cut if p.end - p.start > 1e-4)
     return Utterance(np.clip(samples, -1.0, 1.0).astype(np.float32), kept, voice, text)

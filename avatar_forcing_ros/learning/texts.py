@@ -67,16 +67,17 @@ to V D N|my friend X V D A N|S never V P D N because D N is A|well, S did not V 
 _QUESTIONS = """do S V D N|can you V D A N P D N|Q did S V D N|Q is D A N|would you like to V D N|have you R been P X|Q do you V P D N
 |is D N A or A|Q will S V D N R|should S V D N P X|did you V X|are you R A|Q about D A N|and you, Q do you V
 |could it be that D N is A""".replace("\n", "").split("|")
+# Written so that a synthesizer hums: it would spell "mhm" and "hmm".
 _BACKCHANNELS = {
-    "en": "mhm|uh huh|yes|yeah|I see|right|okay|oh|really|wow|sure|hmm|no way|of course|that's true|oh no|great|exactly|absolutely|mm",
-    "de": "mhm|ja|genau|aha|ach so|stimmt|okay|wirklich|oh|klar|nein|toll|na ja|hm",
-    "fr": "mhm|oui|d'accord|ah bon|bien sûr|je vois|vraiment|non|super|voilà|ouais",
-    "es": "mhm|sí|claro|ya|vale|de verdad|no me digas|bueno|exacto|qué bien|no",
-    "it": "mhm|sì|certo|capisco|davvero|va bene|esatto|no|bello|ah",
-    "pt": "mhm|sim|claro|pois é|entendi|verdade|está bem|não|que bom",
-    "nl": "mhm|ja|precies|oké|echt waar|natuurlijk|nee|mooi|ach",
-    "pl": "mhm|tak|jasne|rozumiem|naprawdę|dobrze|nie|super|no tak",
-    "sv": "mhm|ja|precis|okej|verkligen|just det|nej|bra|jaså",
+    "en": "um hum|uh huh|yes|yeah|I see|right|okay|oh|really|wow|sure|hum|no way|of course|that's true|oh no|great|exactly|absolutely|um",
+    "de": "um hum|ja|genau|aha|ach so|stimmt|okay|wirklich|oh|klar|nein|toll|na ja|hm",
+    "fr": "euh|oui|d'accord|ah bon|bien sûr|je vois|vraiment|non|super|voilà|ouais",
+    "es": "ajá|sí|claro|ya|vale|de verdad|no me digas|bueno|exacto|qué bien|no",
+    "it": "eh|sì|certo|capisco|davvero|va bene|esatto|no|bello|ah",
+    "pt": "aham|sim|claro|pois é|entendi|verdade|está bem|não|que bom",
+    "nl": "um hum|ja|precies|oké|echt waar|natuurlijk|nee|mooi|ach",
+    "pl": "aha|tak|jasne|rozumiem|naprawdę|dobrze|nie|super|no tak",
+    "sv": "um hum|ja|precis|okej|verkligen|just det|nej|bra|jaså",
     "ru": "угу|да|конечно|понятно|правда|хорошо|нет|ого|ясно",
 }
 _WORDS = {

@@ -206,8 +206,9 @@ def _dominated(segments: list[Phone], times: np.ndarray) -> tuple[np.ndarray, np
         a, b = np.searchsorted(times, (first - _MARGIN, last + _MARGIN))
         near = times[a:b]
         ahead, after = np.maximum(0.0, first - near), np.maximum(0.0, near - last)
-        # A long vowel is usually a stressed one, and opens more.
-        opening = viseme.jaw * (0.75 + 0.5 * np.clip((length - 0.05) / 0.15, 0.0, 1.0)) if phone.symbol in VOWELS else viseme.jaw
+        opening = viseme.jaw
+        if phone.symbol in VOWELS:  # a long one is usually stressed, and opens more
+            opening *= 0.75 + 0.5 * np.clip((length - 0.05) / 0.15, 0.0, 1.0)
         weight = viseme.hold_jaw * np.exp(-(ahead + after) / _REACH_JAW)
         jaw[a:b] += weight * opening
         jaw_weight[a:b] += weight
