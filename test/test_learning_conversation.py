@@ -8,13 +8,16 @@ import shutil
 import numpy as np
 import pytest
 
+from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.learning import behaviour, corpus, gestures, prepare
 from avatar_forcing_ros.learning.behaviour import Phrase, Side, pauses, plan, random_style
 from avatar_forcing_ros.learning.conversation import make_conversation
 from avatar_forcing_ros.learning.metrics import blinks_per_minute, runs
 from avatar_forcing_ros.learning.speech import ESPEAK, FLITE, HELD_OUT_ESPEAK, HELD_OUT_FLITE, HELD_OUT_VARIANTS, VARIANTS
+from avatar_forcing_ros.media.writer import VideoWriter
 from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.portrait import PortraitAvatar
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
 
 needs_voices = pytest.mark.skipif(
@@ -339,3 +342,33 @@ def test_recordings_are_cut_where_a_face_is_lost():
     second[300:330] = False
     first[380:420] = False  # leaves less than 4 s before it
     assert prepare.seen_together(first, second) == [(0, 300), (420, 600)]
+
+
+def test_recordings_become_a_corpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder, out = tmp_path / "recordings", tmp_path / "corpus"
+    folder.mkdir()
+    count = 108
+    smile = 0.8 * gestures.swell(count, 60.0, 10.0, 20.0, 10.0)
+    face = PortraitAvatar.from_file(str(DEFAULT_PORTRAIT), 192)
+    rng = np.random.default_rng(0)
+    with VideoWriter(str(folder / "x_a.mp4"), fps=FRAME_RATE) as writer:
+        for frame in range(count):
+            writer.write_frame(frame, face.render(rig.pose(mouthSmileLeft=smile[frame], mouthSmileRight=smile[frame])))
+        writer.write_audio(0, (0.1 * rng.standard_normal(count * SAMPLES_PER_FRAME)).astype(np.float32))
+    shutil.copy(folder / "x_a.mp4", folder / "x_b.mp4")
+    with VideoWriter(str(folder / "wall_a.mp4"), fps=FRAME_RATE) as writer:  # nobody there
+        for frame in range(30):
+            writer.write_frame(frame, np.full((96, 96, 3), 90, np.uint8))
+        writer.write_audio(0, (0.1 * rng.standard_normal(30 * SAMPLES_PER_FRAME)).astype(np.float32))
+    shutil.copy(folder / "wall_a.mp4", folder / "wall_b.mp4")
+    left_out = prepare.prepare_folder(folder, out)
+    assert len(left_out) == 1 and "wall_a.mp4 shows a face in 0 %" in left_out[0]
+    made = corpus.load_corpus(out)
+    assert made.motion.shape[0] == 2 and made.sound.shape[1:] == (made.motion.shape[1], 256)
+    assert abs(made.motion.shape[1] - count) <= 3 and made.starts.tolist() == [0]
+    tracked = made.motion[0, :, rig.INDEX["mouthSmileLeft"]].astype(float)
+    assert tracked[75:85].mean() > tracked[:50].mean() + 0.2
+    assert prepare.prepare_folder(folder, out) == left_out  # again: what is there is kept
+    with pytest.raises(InputError, match="needs the published weights"):
+        prepare.prepare_folder(folder, out, space="lia512")
