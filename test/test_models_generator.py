@@ -6,7 +6,8 @@ import torch
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.base import BlockSignals
-from avatar_forcing_ros.generators.published import PublishedGenerator, PublishedOptions
+from avatar_forcing_ros.generators.network import NetworkOptions
+from avatar_forcing_ros.generators.published import PublishedGenerator
 from avatar_forcing_ros.models import AvatarForcing, Identity, ModelConfig
 
 # The published motion space and auto-encoder, the small front end: quick, and the seam is the same.
@@ -21,7 +22,7 @@ def generator():
     model = AvatarForcing(TINY)
     for parameter in model.transformer.parameters():
         parameter.data.add_(torch.randn_like(parameter) / max(4.0, parameter[0].numel() ** 0.5))
-    return PublishedGenerator(model=model, options=PublishedOptions(device="cpu", precision="float32", steps=4))
+    return PublishedGenerator(model=model, options=NetworkOptions(device="cpu", precision="float32", steps=4))
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +128,10 @@ def test_what_cannot_run_is_refused_in_one_line(generator, tmp_path):
         PublishedGenerator(tmp_path / "gone")
     for wrong in (dict(compile="fast"), dict(steps=1)):
         with pytest.raises(InputError):
-            PublishedOptions(**wrong)
+            NetworkOptions(**wrong)
     for wrong in (dict(device="tpu"), dict(device="cuda:99"), dict(precision="int3"), dict(device="cpu", precision="float16")):
         with pytest.raises(InputError):
-            PublishedGenerator(model=generator.model, options=PublishedOptions(**wrong))
+            PublishedGenerator(model=generator.model, options=NetworkOptions(**wrong))
     small = AvatarForcing(ModelConfig.embedded(width=32, depth=1, heads=2))
     with pytest.raises(InputError, match="another motion space"):
         PublishedGenerator("small.safetensors", model=small)
@@ -146,7 +147,7 @@ def test_bfloat16_stays_near_float32(generator, identity):
     state = {name: value for name, value in model.state_dict().items()}
     other = AvatarForcing(TINY)
     other.load_state_dict(state)
-    exact = PublishedGenerator(model=model, options=PublishedOptions(device="cpu", precision="float32", steps=4))
-    fast = PublishedGenerator(model=other, options=PublishedOptions(device="cpu", precision="bfloat16", steps=4))
+    exact = PublishedGenerator(model=model, options=NetworkOptions(device="cpu", precision="float32", steps=4))
+    fast = PublishedGenerator(model=other, options=NetworkOptions(device="cpu", precision="bfloat16", steps=4))
     a, b = (run(g.open_identity(identity, 1), [signals(0), signals(1)]) for g in (exact, fast))
     assert np.linalg.norm(a - b) / np.linalg.norm(a) < 0.05

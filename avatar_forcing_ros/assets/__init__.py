@@ -6,3 +6,4 @@ _FOLDER = Path(__file__).parent
 DEFAULT_PORTRAIT = _FOLDER / "portrait.jpg"
 SAMPLE_USER_VIDEO = _FOLDER / "sample" / "user.mp4"
 SAMPLE_AVATAR_AUDIO = _FOLDER / "sample" / "avatar.wav"
+EMBEDDED_WEIGHTS = DEFAULT_PORTRAIT.parent / "embedded.safetensors"

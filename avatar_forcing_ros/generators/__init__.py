@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.base import BlockSignals, Generator, GeneratorStream
 
 __all__ = ["BlockSignals", "GENERATORS", "Generator", "GeneratorStream", "make_generator"]
 
-GENERATORS = {"reflex": "rig", "published": "lia512"}  # name -> motion space
+GENERATORS = {"embedded": "rig", "reflex": "rig", "published": "lia512"}  # name -> motion space
 
 
 def make_generator(name: str, weights: str = "", options: dict | None = None) -> Generator:
     """The generator called `name`. Raises InputError, which lists the known ones.
 
-    weights: folder or file of the published network; options: fields of PublishedOptions. Of no use to reflex.
+    weights: of a network, see the back end; options: fields of NetworkOptions that differ from the back end's
+    defaults. Both are of no use to reflex.
     """
     if name == "reflex":
         from avatar_forcing_ros.generators.reflex import ReflexGenerator
 
         return ReflexGenerator()
-    if name == "published":
-        from avatar_forcing_ros.generators.published import PublishedGenerator, PublishedOptions
+    if name == "embedded":
+        from avatar_forcing_ros.generators.embedded import DEFAULTS, EmbeddedGenerator
 
-        return PublishedGenerator(weights, PublishedOptions(**(options or {})))
+        return EmbeddedGenerator(weights, replace(DEFAULTS, **(options or {})))
+    if name == "published":
+        from avatar_forcing_ros.generators.published import NetworkOptions, PublishedGenerator
+
+        return PublishedGenerator(weights, NetworkOptions(**(options or {})))
     raise InputError(f"generator '{name}' is unknown; use one of {', '.join(GENERATORS)}")

@@ -1,7 +1,7 @@
 """Audio features of a live stream: a rolling window of sound is encoded again with every block.
 
 Encoders look at sound around a frame, so a block alone would give other features than the whole recording. With
-2.4 s of history they come close, at a constant cost. Two speakers are encoded in one batch.
+enough history they come close, or, for a causal encoder, are the same, at a constant cost. Two speakers are encoded in one batch.
 """
 
 from __future__ import annotations
@@ -35,18 +35,15 @@ class RollingAudio:
         """Fill the window with what these speakers' silence sounds like. silence: (speakers, window samples)."""
         self.samples[:] = silence
 
-    @torch.inference_mode()
-    def push(self, samples: np.ndarray) -> Tensor:
-        """The newest samples (speakers, n * 640) of all speakers -> their features (speakers, n, A)."""
-        count = samples.shape[1]
-        frames = count // SAMPLES_PER_FRAME
-        self.samples[:, :-count] = self.samples[:, count:]
-        self.samples[:, -count:] = samples
-        window = torch.from_numpy(self.samples).to(self.device)
-        return self.encode(window, self.window_frames)[:, -frames:]
+    def push(self, speaker: int, samples: np.ndarray) -> None:
+        """The newest samples (n * 640,) of one speaker; n may be 0."""
+        kept = self.samples[speaker]
+        count = len(samples)
+        if count:
+            kept[:-count] = kept[count:]
+            kept[-count:] = samples
 
+    @torch.inference_mode()
     def features(self) -> Tensor:
-        """Features of the whole window (speakers, window frames, A)."""
-        with torch.inference_mode():
-            window = torch.from_numpy(self.samples).to(self.device)
-            return self.encode(window, self.window_frames)
+        """Features of the whole window (speakers, window frames, A); each speaker's last frame is the newest one pushed."""
+        return self.encode(torch.from_numpy(self.samples).to(self.device), self.window_frames)

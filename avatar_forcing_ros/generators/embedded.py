@@ -1,0 +1,57 @@
+"""The network in the box behind the generator's seam: small, in rig space, trained by this package (docs/model_card.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avatar_forcing_ros.assets import EMBEDDED_WEIGHTS
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.generators.base import checked_commit
+from avatar_forcing_ros.generators.network import NetworkOptions, NetworkStream, open_stream
+from avatar_forcing_ros.models import Anchor, AvatarForcing, Identity, load_model
+from avatar_forcing_ros.models.runtime import prepare, resolve_device, resolve_precision
+from avatar_forcing_ros.motion import rig
+
+COMMIT_FRAMES = 2  # the default; docs/benchmarks.md has the table that it was chosen by
+DEFAULTS = NetworkOptions(steps=6, audio_guidance=1.0, user_guidance=1.0, anchor=Anchor(dead_band=3.0))
+
+
+class EmbeddedStream(NetworkStream):
+    """Its motion is limited to the rig's ranges."""
+
+    def step(self, signals) -> np.ndarray:
+        return rig.clamp(super().step(signals))
+
+
+class EmbeddedGenerator:
+    """`weights`: a safetensors file of `avatar-forcing train`; empty: the one in the box. Raises InputError when they do not fit.
+
+    Precision "auto" is float32 on a CPU: at this size a lower one costs more than it saves.
+    """
+
+    name = "embedded"
+    space = rig.SPACE
+    dim = rig.DIM
+
+    def __init__(
+        self, weights: str | Path = "", options: NetworkOptions = DEFAULTS, model: AvatarForcing | None = None
+    ) -> None:
+        """model: a network that is already loaded, instead of `weights`."""
+        device = resolve_device(options.device)
+        precision = "float32" if options.precision == "auto" and device.type == "cpu" else options.precision
+        self.options = options
+        if model is None:
+            model = load_model(weights or EMBEDDED_WEIGHTS)
+        self.model = prepare(model, device, resolve_precision(precision, device))
+        if self.model.config.motion_dim != rig.DIM or not self.model.config.scaled_motion:
+            raise InputError(f"{weights} holds a network of another motion space than {rig.SPACE}")
+
+    def open(self, portrait: np.ndarray | None, seed: int, commit_frames: int | None = None) -> NetworkStream:
+        """The face at rest is the identity, whatever the portrait."""
+        commit = checked_commit(commit_frames, self.model.config.block_frames, COMMIT_FRAMES)
+        device = self.model.motion_mean.device
+        identity = Identity(self.model.to_latents(torch.zeros(1, rig.DIM, device=device)))
+        return open_stream(self.model, identity, self.options, seed, commit, EmbeddedStream)
