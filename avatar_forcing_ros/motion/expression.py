@@ -66,9 +66,9 @@ for _names, _value in (
 
 # The mesh follows some movements by less than their extent, leaning to the average face; measured on faces drawn
 # with known coefficients.
-_SEEN_OF_BROW = 0.68
+_SEEN_OF_BROW = (0.68, 0.68, 0.56)  # inner end, middle, outer end
 _SEEN_OF_SQUINT = 0.60
-_SEEN_OF_GAZE = (0.75, 0.70)  # across, up and down
+_SEEN_OF_GAZE = (0.65, 0.62)  # across, up and down
 _CLOSED_GAP = 0.012  # D; inner lips nearer than this touch
 _LID_GAP_CLOSED = 0.30  # of the gap at rest; what the mesh still shows between closed lids
 _LOWER_LID_IN_BLINK = 0.45  # of the closing; the mesh lifts the lower lid when the upper one closes ...
@@ -129,7 +129,8 @@ def _eyes(latent: np.ndarray, now: np.ndarray, rest: np.ndarray, scale: float) -
         latent[rig.INDEX["eyeSquint" + side]] = squint
         latent[rig.INDEX["eyeWide" + side]] = max(-shrink, 0.0) / (0.5 * rest_gap)
         inner, middle, outer = (
-            (delta[AT[n + side]] - _BROW_IN_BLINK * blink) / _SEEN_OF_BROW for n in ("browInner", "browMiddle", "browOuter")
+            (delta[AT[n + side]] - _BROW_IN_BLINK * blink) / part
+            for n, part in zip(("browInner", "browMiddle", "browOuter"), _SEEN_OF_BROW)
         )
         latent[rig.INDEX["browDown" + side]] = max(-(inner + middle) / 2, 0.0) / 0.07
         latent[rig.INDEX["browOuterUp" + side]] = max(outer, 0.0) / 0.10

@@ -95,7 +95,12 @@ def with_band(tris: np.ndarray, points: np.ndarray, line: list[int], width: floa
 
 
 def find_face(image: np.ndarray) -> np.ndarray:
-    """The largest face's 478 points (478, 3) in pixels of `image` (H, W, 3) uint8 RGB; z grows away from the viewer.
+    """The largest face of `find_faces`."""
+    return find_faces(image)[0]
+
+
+def find_faces(image: np.ndarray) -> list[np.ndarray]:
+    """Faces, the largest first: each (478, 3) pixels of `image` (H, W, 3) uint8 RGB; z grows away from the viewer.
 
     Raises InputError when no face is found.
     """
@@ -104,7 +109,8 @@ def find_face(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     shrink = min(1.0, _DETECTION_SIDE / max(height, width))
     small = image if shrink == 1.0 else cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-    with quiet_native_start(), FaceMesh(static_image_mode=True, max_num_faces=5, refine_landmarks=True, min_detection_confidence=0.4) as mesh:
+    options = {"static_image_mode": True, "max_num_faces": 5, "refine_landmarks": True, "min_detection_confidence": 0.4}
+    with quiet_native_start(), FaceMesh(**options) as mesh:
         # A face that fills the frame, or one far away, is missed at first: look again with a margin, then closer.
         for window in _windows(small):
             x0, y0, x1, y1 = window
@@ -113,10 +119,10 @@ def find_face(image: np.ndarray) -> np.ndarray:
             if result.multi_face_landmarks:
                 scale = np.array([x1 - x0, y1 - y0, x1 - x0], dtype=np.float64)
                 faces = [
-                    np.array([(p.x, p.y, p.z) for p in face.landmark]) * scale + (x0, y0, 0)
+                    (np.array([(p.x, p.y, p.z) for p in face.landmark]) * scale + (x0, y0, 0)) / shrink
                     for face in result.multi_face_landmarks
                 ]
-                return max(faces, key=lambda f: np.prod(np.ptp(f[:, :2], axis=0))) / shrink
+                return sorted(faces, key=lambda f: -np.prod(np.ptp(f[:, :2], axis=0)))
     raise InputError("no face found in the picture: use one where a face looks at the camera, well lit and not covered")
 
 

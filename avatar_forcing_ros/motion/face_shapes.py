@@ -8,6 +8,8 @@ mesh (a discrete thin plate). Working on the mesh keeps the lips apart, and the 
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from avatar_forcing_ros.motion import rig
@@ -21,6 +23,7 @@ from avatar_forcing_ros.motion.face_mesh import (
     OUTER_LIP_UPPER,
     UPPER_LID,
 )
+from avatar_forcing_ros.motion.landmarks import AT, TYPICAL
 
 # Landmarks right of the midline have a twin on the left; (right, left) pairs used as handles.
 _CORNER = {"Right": (61, 76, 62, 78), "Left": (291, 306, 292, 308)}
@@ -34,6 +37,9 @@ _CHIN_POINTS = (  # (right, left, how much of the chin's way this point of the j
 )  # fmt: skip
 _NOSE = (1, 2, 4, 5, 6, 98, 327, 197, 195, 168, 64, 294, 129, 358, 94, 19)
 _LIPS = tuple(dict.fromkeys(INNER_LIP_UPPER + INNER_LIP_LOWER + OUTER_LIP_UPPER + OUTER_LIP_LOWER))
+_CORNER_DROP = 0.13  # D of the jaw's coefficient: the corners of the mouth follow a third of the way
+_LID_FOLLOWS = 0.020  # D; how far the upper lid goes with an eye turned up or down
+_PEOPLE_DIFFER = 0.05  # D; corners so much further out and up are no smile yet
 _CHIN_DROP = 0.38  # of the jaw's coefficient: the chin goes nearly as far as the lower lip
 
 
@@ -42,14 +48,17 @@ class Shapes:
 
     rest: (V, 3) vertices in D, in the face's axes, origin between the eyes; the first 468 are the landmarks.
     edges: (E, 2). lashes: vertex of the band above an upper lid -> the landmark of the lid below it.
-    Attribute basis: (32, V, 3) float32, in D per unit of each coefficient; pose coefficients have none.
     """
 
     def __init__(self, rest: np.ndarray, edges: np.ndarray, lashes: dict[int, int]):
         self._rest = rest
         self._lashes = lashes
         self._stiffness = {weld: self._bending(edges, weld) for weld in (False, True)}
-        self.basis = np.zeros((rig.DIM, len(rest), 3), dtype=np.float32)
+
+    @cached_property
+    def basis(self) -> np.ndarray:
+        """(32, V, 3) float32: displacements in D per unit of each coefficient; pose coefficients have none."""
+        self._basis = np.zeros((rig.DIM, len(self._rest), 3), dtype=np.float32)
         self._mouth()
         for side, sign in (("Right", -1.0), ("Left", 1.0)):
             self._mouth_side(side, sign)
@@ -61,6 +70,50 @@ class Shapes:
                 for point, share in zip(row, (1.0, 0.85, 0.45, 0.1)):
                     inner[point] = (0, -0.10 * share, 0)
         self._set("browInnerUp", inner, fixed=self._lid_points(), reach=0.62)
+        return self._basis
+
+    def smile_at_rest(self) -> np.ndarray:
+        """How much of mouthSmileRight and mouthSmileLeft the rest shows, (2,) from 0 to 0.9, beyond what people differ by."""
+        nose = self._rest[2]
+        amounts = []
+        for side, sign in (("Right", -1.0), ("Left", 1.0)):
+            corner = self._rest[_CORNER[side][0]] - nose
+            outward, up = sign * corner[0] - TYPICAL[AT["cornerOut" + side]], -corner[1] - TYPICAL[AT["cornerUp" + side]]
+            amounts.append((outward + up - _PEOPLE_DIFFER) / 0.2)
+        return np.clip(np.mean(amounts) + 0.5 * (amounts - np.mean(amounts)), 0.0, 0.9)
+
+    def closing(self) -> np.ndarray:
+        """Displacements (V, 3) in D that close the lips of a rest that has them apart.
+
+        Lips parted a little, as over a smile's teeth, meet by themselves; a wide open mouth closes by its jaw, as
+        `jawOpen` opens it, and its corners come back to the height of the lips.
+        """
+        rest = self._rest
+        gap = rest[INNER_LIP_LOWER, 1] - rest[INNER_LIP_UPPER, 1]
+        upper_share = np.interp(gap.max(), (0.12, 0.45), (0.35, 0.12))
+        middle = rest[INNER_LIP_UPPER[5], 1] + upper_share * gap[5]
+        handles = {}
+        for side in ("Right", "Left"):
+            height = rest[_CORNER[side][-1], 1] - middle
+            rise = np.clip(height, -0.14, 0.02) - height
+            handles |= dict.fromkeys(_CORNER[side], (0.0, rise, 0.0)) | dict.fromkeys(_CORNER_SKIN[side], (0.0, 0.8 * rise, 0.0))
+        ends = [rest[p, 1] + handles[p][1] for p in (INNER_LIP_UPPER[0], INNER_LIP_UPPER[-1])]
+        across = self._across(INNER_LIP_UPPER[1:-1])
+        line = ends[0] + (ends[1] - ends[0]) * (across + 1) / 2
+        line += (middle - sum(ends) / 2) * (1 - across**2)
+        lower_rise = 0.0
+        for k, height in enumerate(line, start=1):
+            pair = INNER_LIP_UPPER[k], INNER_LIP_LOWER[k]
+            goal = rest[list(pair)].mean(axis=0)
+            goal[1] = height
+            for inner, outer in zip(pair, (OUTER_LIP_UPPER[k], OUTER_LIP_LOWER[k])):
+                handles[inner] = tuple(goal - rest[inner])
+                handles[outer] = (0.0, goal[1] - rest[inner, 1], 0.0)
+            if k == 5:
+                lower_rise = goal[1] - rest[pair[1], 1]
+        for right, left, share in _CHIN_POINTS:
+            handles[right] = handles[left] = (0.0, 0.8 * share * lower_rise, 0.0)
+        return self._field(handles, _NOSE + self._lid_points(), 0.75, False)
 
     def _bending(self, edges: np.ndarray, weld: bool) -> np.ndarray:
         """(V, V) matrix of the bending energy; `weld` ties the inner lips together, so that a field cannot part them."""
@@ -75,7 +128,10 @@ class Shapes:
         return laplacian @ laplacian
 
     def _set(self, name: str, handles: dict, fixed=(), reach: float = 0.7, weld: bool = False) -> None:
-        """Field of one coefficient. handles: landmark -> (x, y, z). Vertices farther than `reach` (D) stay."""
+        self._basis[rig.INDEX[name]] = self._field(handles, fixed, reach, weld)
+
+    def _field(self, handles: dict, fixed, reach: float, weld: bool) -> np.ndarray:
+        """(V, 3) field. handles: landmark -> (x, y, z). Vertices farther than `reach` (D) stay."""
         if weld:  # what the tie holds together must be told to go the same way
             for upper, lower in zip(INNER_LIP_UPPER[1:-1], INNER_LIP_LOWER[1:-1]):
                 if upper in handles or lower in handles:
@@ -91,7 +147,7 @@ class Shapes:
         free = ~bound
         energy = self._stiffness[weld]
         field[free] = np.linalg.solve(energy[np.ix_(free, free)], -energy[np.ix_(free, bound)] @ field[bound])
-        self.basis[rig.INDEX[name]] = field
+        return field
 
     def _across(self, points) -> np.ndarray:
         """Position of lip points between the corners: -1 at image left, 1 at image right."""
@@ -106,12 +162,12 @@ class Shapes:
         def arch(points, power):  # 1 in the middle, 0 at the corners
             return (1 - self._across(points) ** 2) ** power
 
-        jaw = {point: (0, 0.09, 0) for point in corners}
+        jaw = {point: (0, _CORNER_DROP, 0) for point in corners}
         for points, centre, power in (
             (upper_inner, -0.045, 0.7), (upper_outer, -0.03, 0.7), (lower_inner, 0.405, 0.62), (lower_outer, 0.39, 0.5),
         ):  # fmt: skip
             for point, share in zip(points, arch(points, power)):
-                jaw[point] = (0, 0.09 * (1 - share) + centre * share, 0)
+                jaw[point] = (0, _CORNER_DROP * (1 - share) + centre * share, 0)
         for right, left, share in _CHIN_POINTS:
             jaw[right] = jaw[left] = (0, _CHIN_DROP * share, 0.05 * share)
         self._set("jawOpen", jaw, fixed=_NOSE + self._lid_points(), reach=0.75)
@@ -198,6 +254,11 @@ class Shapes:
         squint |= {p: (0, -0.03, 0) for p in _UNDER_EYE[side]}
         squint[_CHEEK[side]] = (0, -0.02, 0)
         self._set("eyeSquint" + side, squint, fixed=upper, reach=0.3)
+        # Lids go with the eye, up and down.
+        follow = still | {p: (0, -_LID_FOLLOWS * s, 0) for p, s in zip(upper, arch)}
+        follow |= {p: (0, -0.35 * _LID_FOLLOWS * s, 0) for p, s in zip(lower, arch)}
+        follow |= {band: follow[lid] for band, lid in self._lashes.items() if lid in follow}
+        self._basis[rig.INDEX["gazeY"]] += self._field(follow, brow, 0.25, False)
 
     def _brow(self, side: str) -> None:
         lids = self._lid_points()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from avatar_forcing_ros.motion.mediapipe_start import quiet_native_start
 
 
-def person_mask(image: np.ndarray, face_hull: np.ndarray) -> np.ndarray:
+def person_mask(image: np.ndarray, face_hull: np.ndarray, others: Sequence[np.ndarray] = ()) -> np.ndarray:
     """How much of each pixel is the person: (H, W) float32 in 0..1, its border following the picture's edges.
 
     image: (H, W, 3) uint8 RGB, head and shoulders. face_hull: (N, 2) pixels that surely are the person.
+    others: hulls of other people's faces, who stay in the background.
     """
     from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
@@ -19,6 +22,8 @@ def person_mask(image: np.ndarray, face_hull: np.ndarray) -> np.ndarray:
         coarse = segment.process(np.ascontiguousarray(image)).segmentation_mask.astype(np.float32)
     surely = np.zeros(image.shape[:2], np.uint8)
     cv2.fillConvexPoly(surely, cv2.convexHull(face_hull.astype(np.int32)), 1)
+    for other in others:
+        coarse *= _nearer(image.shape[:2], face_hull, other)
     coarse[surely > 0] = 1.0
     side = image.shape[0]
     refined = _guided(coarse, image.astype(np.float32) / 255.0, radius=max(2, side // 64), epsilon=2e-4)
@@ -39,6 +44,48 @@ def person_mask(image: np.ndarray, face_hull: np.ndarray) -> np.ndarray:
     # A thin rim of background goes with the person: better than a rim of hair that stays behind.
     rim = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * (band // 2) + 1,) * 2))
     return np.where(rim > 0.01, cv2.GaussianBlur(rim, (0, 0), 0.8), 0.0).astype(np.float32)
+
+
+def behind_person(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The photo (H, W, 3) uint8 with its person (mask (H, W) above 0) gone: what was behind is guessed.
+
+    Colour is filled in smoothly from around; grain and texture are those of the background mirrored at the person's
+    outline, so that the filled part is as sharp as what surrounds it.
+    """
+    hole = (mask > 0).astype(np.uint8)
+    smooth = completed(photo.astype(np.float32), hole.astype(np.float32))
+    if not hole.any() or hole.all():
+        return np.clip(smooth + 0.5, 0, 255).astype(np.uint8)
+    margin = max(2, photo.shape[0] // 128)  # the person's outline sheds a little light around it
+    grown = cv2.dilate(hole, np.ones((2 * margin + 1,) * 2, np.uint8))
+    if grown.all():
+        grown = hole
+    _, labels = cv2.distanceTransformWithLabels(grown, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    known = np.argwhere(grown == 0)
+    nearest = known[labels - 1]  # (H, W, 2) rows, columns
+    ys, xs = np.mgrid[0 : photo.shape[0], 0 : photo.shape[1]]
+    reach = cv2.GaussianBlur((2.0 * nearest - np.dstack([ys, xs])).astype(np.float32), (0, 0), 1.5 * margin)
+    soft = 0.04 * photo.shape[0]
+    low = completed(photo.astype(np.float32), grown.astype(np.float32))
+    texture = photo.astype(np.float32) - cv2.GaussianBlur(low, (0, 0), soft)
+    mirrored = cv2.remap(texture, reach[..., 1], reach[..., 0], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    inside = cv2.remap(grown.astype(np.float32), reach[..., 1], reach[..., 0], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    filled = cv2.GaussianBlur(low, (0, 0), soft) + mirrored * (1.0 - inside)[..., None]
+    share = cv2.GaussianBlur(grown.astype(np.float32), (0, 0), 0.5 * margin)
+    share = np.where(hole > 0, np.maximum(share, hole), 0.0)[..., None]
+    return np.clip(photo * (1 - share) + filled * share + 0.5, 0, 255).astype(np.uint8)
+
+
+def _nearer(shape: tuple[int, int], mine: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """1 where a pixel belongs to my face rather than to the other one, in faces' widths; bodies hang below faces."""
+    ys, xs = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+
+    def away(hull: np.ndarray) -> np.ndarray:
+        (cx, cy), width = hull.mean(axis=0), float(np.ptp(hull[:, 0]))
+        down = ys - cy
+        return np.hypot(xs - cx, np.where(down > 0, 0.5 * down, down)) / width
+
+    return (away(mine) < away(other)).astype(np.float32)
 
 
 def _strands(photo: np.ndarray, mask: np.ndarray, reach: int) -> np.ndarray:

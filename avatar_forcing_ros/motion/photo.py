@@ -40,13 +40,14 @@ def read_picture(path: str | Path) -> np.ndarray:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
-def crop_face(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Square head-and-shoulders view and the face's points, found again at that scale.
+def crop_face(image: np.ndarray, faces: list[np.ndarray], size: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Square head-and-shoulders view of the first face, and all faces' points in it, the first found again at that scale.
 
-    image: (H, W, 3) uint8 RGB. points: (478, 3) of the face in it. size: of the avatar's pictures.
-    Returns the view (T, T, 3), T between size and 1.5 size as the image allows, and the points in pixels of a view of
+    image: (H, W, 3) uint8 RGB. faces: each (478, 3), pixels of the image. size: of the avatar's pictures.
+    Returns the view (T, T, 3), T between size and 1.5 size as the image allows, and the faces in pixels of a view of
     `size`.
     """
+    points = faces[0]
     height, width = image.shape[:2]
     unit = float(np.linalg.norm(points[EYE_OUTER_LEFT] - points[EYE_OUTER_RIGHT]))
     side = min(_CROP_SIDE * unit, max(min(height, width), _TIGHTEST_CROP * unit))
@@ -66,15 +67,17 @@ def crop_face(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndar
     view = cv2.warpAffine(
         shrunk, place, (texels, texels), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
-    found = np.column_stack([(points[:, :2] + 0.5 - corner) * scale - 0.5, points[:, 2] * scale])
+    seen = [np.column_stack([(f[:, :2] + 0.5 - corner) * scale - 0.5, f[:, 2] * scale]) for f in faces]
     try:
-        fine = face_mesh.find_face(view)
+        again = face_mesh.find_faces(view)
     except InputError:
-        fine = found
-    if np.linalg.norm(fine[:, :2] - found[:, :2], axis=1).mean() < 0.25 * unit * scale:  # the same face
-        found = fine
+        again = []
+    for face in again:
+        if np.linalg.norm(face[:, :2] - seen[0][:, :2], axis=1).mean() < 0.25 * unit * scale:  # the same face
+            seen[0] = face
+            break
     shrink = size / texels
-    return view, np.column_stack([(found[:, :2] + 0.5) * shrink - 0.5, found[:, 2] * shrink])
+    return view, [np.column_stack([(f[:, :2] + 0.5) * shrink - 0.5, f[:, 2] * shrink]) for f in seen]
 
 
 def sampled(skin: np.ndarray, size: int) -> np.ndarray:
