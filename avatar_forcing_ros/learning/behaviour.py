@@ -155,7 +155,8 @@ def _smiles(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
     count = len(people[0].active)
     wishes: list[tuple[int, int, Phrase | None]] = []
     for person, side in enumerate(people):
-        wishes += [(max(0, p.first - seconds(rng.uniform(0.1, 0.4))), person, p) for p in side.phrases if p.laugh and p.cause_frame is None]
+        laughs = [p for p in side.phrases if p.laugh and p.cause_frame is None]
+        wishes += [(max(0, p.first - seconds(rng.uniform(0.1, 0.4))), person, p) for p in laughs]
         wishes += [(int(f), person, None) for f in _poisson(rng, SMILES_PER_MINUTE * side.style.smiles, count)]
         # Smiles gather where a turn ends or begins, the places of a conversation where people look at each other.
         wishes += [(p.end, person, None) for p in side.phrases if p.closes and rng.random() < 0.06 * side.style.smiles]
@@ -177,9 +178,8 @@ def _smiles(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
         if met and rng.random() < SMILE_ANSWERED:
             wait = delay(rng, *SMILE_DELAY)
             lag = delay(rng, 0.6, 0.5, 0.1, 2.0)
-            answer = Event(
-                "smile", other, frame + wait, max(seconds(0.7), length - wait + lag), height * float(rng.uniform(0.5, 1.0)), frame
-            )
+            length = max(seconds(0.7), length - wait + lag)
+            answer = Event("smile", other, frame + wait, length, height * float(rng.uniform(0.5, 1.0)), frame)
             events.append(answer)
             free = max(free, answer.end + seconds(1.5))
     return events
@@ -250,7 +250,8 @@ def _shakes(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
                 events.append(Event("shake", person, frame, seconds(rng.uniform(0.7, 1.5)), float(rng.uniform(0.06, 0.18))))
                 if side.seen and rng.random() < 0.25:
                     late = frame + delay(rng, 0.8, 0.3, 0.4, 1.6)
-                    events.append(Event("shake", 1 - person, late, seconds(rng.uniform(0.6, 1.1)), float(rng.uniform(0.04, 0.10)), frame))
+                    length, width = seconds(rng.uniform(0.6, 1.1)), float(rng.uniform(0.04, 0.10))
+                    events.append(Event("shake", 1 - person, late, length, width, frame))
     return events
 
 
@@ -265,7 +266,8 @@ def _brows(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
                 events.append(Event("brow", person, frame, seconds(rng.uniform(0.5, 1.2)), float(rng.uniform(0.25, 0.6))))
             if side.heard and rng.random() < 0.5:
                 frame = phrase.end + delay(rng, 0.35, 0.3, 0.2, 0.8)
-                events.append(Event("brow", 1 - person, frame, seconds(rng.uniform(0.4, 1.2)), float(rng.uniform(0.25, 0.65)), phrase.end))
+                length, height = seconds(rng.uniform(0.4, 1.2)), float(rng.uniform(0.25, 0.65))
+                events.append(Event("brow", 1 - person, frame, length, height, phrase.end))
     return events
 
 
@@ -277,7 +279,8 @@ def _tilts(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
             if phrase.opens and phrase.end - phrase.first > seconds(1.0) and rng.random() < 0.3:
                 length = min(phrase.end - phrase.first, seconds(3.0)) + seconds(rng.uniform(0.3, 1.5))
                 height = float(rng.choice((-1.0, 1.0)) * rng.uniform(0.04, 0.12))
-                events.append(Event("tilt", 1 - person, phrase.first + delay(rng, 0.9, 0.3, 0.4, 1.8), length, height, phrase.first))
+                frame = phrase.first + delay(rng, 0.9, 0.3, 0.4, 1.8)
+                events.append(Event("tilt", 1 - person, frame, length, height, phrase.first))
     return events
 
 
@@ -290,7 +293,8 @@ def _small(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
             events.append(Event("frown", person, int(frame), seconds(rng.uniform(0.8, 3.0)), float(rng.uniform(0.1, 0.4))))
         for frame in _poisson(rng, 1.2, count):
             if not side.active[max(0, frame - 5) : frame + seconds(1.2)].any():
-                events.append(Event("press", person, int(frame), seconds(rng.uniform(0.4, 1.0)), float(rng.uniform(0.15, 0.5))))
+                length, height = seconds(rng.uniform(0.4, 1.0)), float(rng.uniform(0.15, 0.5))
+                events.append(Event("press", person, int(frame), length, height))
     return events
 
 
@@ -307,8 +311,8 @@ def _state(people: tuple[Side, Side], person: int, frame: int) -> str:
 
 
 def _glances(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
-    """Looking away: at random by state, as the own turn begins, seldom as it ends or the other's begins (Kendon 1967), and after the other who
-    looks away for long (gaze following: Frischen, Bayliss and Tipper 2007), to the side where that is."""
+    """Looking away: at random by state, as the own turn begins, seldom as it ends or the other's begins (Kendon 1967),
+    and after the other who looks away for long, to the side where that is (Frischen, Bayliss and Tipper 2007)."""
     count = len(people[0].active)
     events: list[Event] = []
     own: list[list[Event]] = []
@@ -333,7 +337,8 @@ def _glances(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]
                 away[max(0, phrase.end - seconds(rng.uniform(0.3, 0.8))) : phrase.end + seconds(0.6)] = False
         changes = np.flatnonzero(np.diff(np.concatenate([[False], away, [False]]).astype(np.int8)))
         runs = [(int(a), int(b)) for a, b in zip(changes[::2], changes[1::2]) if b - a >= seconds(0.3)]
-        own.append([Event("glance", person, a, b - a, 1.0 if rng.random() < 0.5 + side.style.away[1] else -1.0) for a, b in runs])
+        right = 0.5 + side.style.away[1]
+        own.append([Event("glance", person, a, b - a, 1.0 if rng.random() < right else -1.0) for a, b in runs])
     events += own[0] + own[1]
     for person, side in enumerate(people):
         for event in own[person] if side.seen else ():

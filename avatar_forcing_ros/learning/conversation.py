@@ -20,10 +20,12 @@ from avatar_forcing_ros.learning.visemes import closures, mouth
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 FLOOR_NOISE = 10 ** (-66 / 20)  # RMS under the separated channels
-_BATCH = 6  # utterances asked for at once
+_TEXTS = {  # kind of utterance: what makes the words, and how many are asked for at once
+    "sentence": (texts.random_sentence, 6), "question": (texts.random_question, 2), "backchannel": (texts.backchannel, 2),
+}  # fmt: skip
 _NEGATIVE = {
-    "no", "not", "never", "nothing", "don't", "doesn't", "didn't", "can't", "won't", "isn't", "nein", "nicht", "kein", "keine",
-    "nie", "nichts", "non", "pas", "jamais", "rien", "nunca", "nada", "mai", "niente", "não", "nie", "нет", "не", "niet",
+    "no", "not", "never", "nothing", "don't", "doesn't", "didn't", "can't", "won't", "isn't", "nein", "nicht", "kein",
+    "keine", "nie", "nichts", "non", "pas", "jamais", "rien", "nunca", "nada", "mai", "niente", "não", "нет", "не", "niet",
     "geen", "nee", "inte", "nej", "aldrig",
 }  # fmt: skip
 
@@ -61,8 +63,8 @@ class _Talker:
             return laugh(self.rng, self.voice)
         ready = self._ready.setdefault(kind, deque())
         if not ready:
-            make = {"sentence": texts.random_sentence, "question": texts.random_question, "backchannel": texts.backchannel}[kind]
-            ready.extend(say_all([(self.voice, make(self.rng, self.voice.language)) for _ in range(_BATCH if kind == "sentence" else 2)]))
+            make, count = _TEXTS[kind]
+            ready.extend(say_all([(self.voice, make(self.rng, self.voice.language)) for _ in range(count)]))
         return ready.popleft()
 
 
@@ -143,7 +145,7 @@ def _scene(rng: np.random.Generator) -> tuple[tuple[bool, bool], tuple[bool, boo
 
 
 def _turns(rng: np.random.Generator, talkers, seconds: float, silent: tuple[bool, bool]) -> list[_Spoken]:
-    """Turns of 1 to 12 s with gaps about 200 ms, a good third of them overlaps (Stivers et al. 2009; Heldner and Edlund 2010:
+    """Turns of 1 to 12 s with gaps about 200 ms, a third of them overlaps (Stivers et al. 2009; Heldner and Edlund 2010:
     Gaussian, 40 % overlaps), pauses inside turns (Heldner and Edlund: median about 0.5 s), lapses of some seconds."""
     if all(silent):
         return []

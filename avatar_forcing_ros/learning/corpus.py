@@ -1,6 +1,6 @@
 """A corpus on disk: many conversations as the network hears and sees them, and random windows of them for training.
 
-A folder holds `corpus.json` (how it was made, and the names of its shards) and shards of some conversations each, end to end:
+A folder holds `corpus.json` (how it was made, the names of its shards) and shards of some conversations each, end to end:
     sound     (2, N, 256) float16: log-mel spectra of each person's normalised sound (space rig), or
               (2, N, 640) float16: the normalised samples themselves (space lia512, whose encoder is not ours)
     motion    (2, N, D) float16: motion latents, D = 32 in the space rig
@@ -115,9 +115,9 @@ def write_recipe(folder: Path, recipe: dict) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         known = json.loads(path.read_text()) if path.exists() else recipe
-        changed = ", ".join(sorted(k for k in known.keys() | recipe.keys() if k not in growing and known.get(k) != recipe.get(k)))
+        changed = sorted(k for k in (known.keys() | recipe.keys()) - {*growing} if known.get(k) != recipe.get(k))
         if changed:
-            raise InputError(f"{folder} holds a corpus made differently ({changed}): give another folder, or delete it")
+            raise InputError(f"{folder} holds a corpus made differently ({', '.join(changed)}): give another folder, or delete it")
         part = path.with_suffix(f".{os.getpid()}.part")
         part.write_text(json.dumps(recipe, indent=1) + "\n")
         part.replace(path)
@@ -131,8 +131,8 @@ def make_corpus(
 ) -> None:  # fmt: skip
     """Makes a corpus of conversations of a minute; shards that are already there are kept, so it can be stopped and resumed.
 
-    The same hours (rounded up to whole shards of ten minutes), seed and held_out give the same corpus; more hours add to it. held_out: with voices
-    that no other corpus has. progress: called with shards done and shards in all. Raises InputError for a folder
+    The same hours (rounded up to whole shards of ten minutes), seed and held_out give the same corpus; more hours add to
+    it. held_out: with voices that no other corpus has. progress: called with shards done and shards in all. Raises InputError for a folder
     that holds another corpus, numbers out of range or a missing synthesizer.
     """
     if not 0.0 < hours <= 10000.0:
@@ -239,7 +239,8 @@ def load_corpus(folder: str | Path) -> Corpus:
         raise InputError(f"{folder}/corpus.json is damaged: delete the folder and make the corpus again") from error
     missing = [path.name for path in paths if not path.exists()]
     if missing or not paths:
-        raise InputError(f"the corpus {folder} is not finished: {len(missing)} of {len(paths)} shards are missing; make it again to resume")
+        unfinished = f"{len(missing)} of {len(paths)} shards are missing"
+        raise InputError(f"the corpus {folder} is not finished: {unfinished}; make it again to resume")
     parts = []
     for path in paths:
         try:

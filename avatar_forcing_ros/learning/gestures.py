@@ -37,7 +37,8 @@ def nod(count: int, start: float, cycles: int, hertz: float, depth: float) -> np
     """
     turns = (np.arange(count) - start) / FRAME_RATE * hertz
     inside = (turns > 0) & (turns < cycles)
-    return -depth * np.where(inside, 0.5 * (1.0 - np.cos(2.0 * np.pi * turns)) * 0.65 ** np.floor(np.clip(turns, 0, cycles)), 0.0)
+    fading = 0.65 ** np.floor(np.clip(turns, 0, cycles))
+    return -depth * np.where(inside, 0.5 * (1.0 - np.cos(2.0 * np.pi * turns)) * fading, 0.0)
 
 
 def shake(count: int, start: float, cycles: float, hertz: float, width: float) -> np.ndarray:
@@ -110,7 +111,8 @@ def perform(rng: np.random.Generator, people: tuple[Side, Side], events: list[Ev
         pose = dict(poses[person])
         if people[1 - person].seen:
             for name, sign in (("headYaw", -1.0), ("headPitch", 1.0), ("headRoll", -1.0)):
-                pose[name] = pose[name] + sign * style.mirroring * follow(poses[1 - person][name], style.mirror_delay, MIRROR_HERTZ)
+                late = follow(poses[1 - person][name], style.mirror_delay, MIRROR_HERTZ)
+                pose[name] = pose[name] + sign * style.mirroring * late
         motion.append(actor.face(pose))
     return np.stack(motion)
 
@@ -161,7 +163,8 @@ class _Actor:
         rng, style, count = self.rng, self.style, self.count
         slow, quick = wander(rng, count, 0.10, 3), wander(rng, count, 0.55, 3)
         pose = {}
-        for name, still, lively, shift, s, q in zip(HEAD, (0.035, 0.028, 0.025), (0.045, 0.028, 0.028), (0.05, 0.03, 0.03), slow, quick):
+        spreads = ((0.035, 0.045, 0.05), (0.028, 0.028, 0.03), (0.025, 0.028, 0.03))  # at rest, talking, of posture
+        for name, (still, lively, shift), s, q in zip(HEAD, spreads, slow, quick):
             posture = glide(count, self._shifts(shift))
             pose[name] = style.head * (self.liveliness * still * s + (0.15 + 0.85 * self.talks) * lively * q + posture)
         loud = blurred(self.side.loudness, 6)
@@ -175,9 +178,11 @@ class _Actor:
             pose["headPitch"] = pose["headPitch"] + nod(count, event.frame, cycles, hertz, event.strength)
         for event in self._of("shake"):
             cycles = max(1.0, round(event.frames / FRAME_RATE * rng.uniform(1.6, 2.4)))
-            pose["headYaw"] = pose["headYaw"] + shake(count, event.frame, cycles, cycles * FRAME_RATE / event.frames, event.strength)
+            hertz = cycles * FRAME_RATE / event.frames
+            pose["headYaw"] = pose["headYaw"] + shake(count, event.frame, cycles, hertz, event.strength)
         for event in self._of("tilt"):
-            pose["headRoll"] = pose["headRoll"] + event.strength * swell(count, event.frame, 16.0, max(1.0, event.frames - 32.0), 20.0)
+            held = swell(count, event.frame, 16.0, max(1.0, event.frames - 32.0), 20.0)
+            pose["headRoll"] = pose["headRoll"] + event.strength * held
         for event in self._of("laugh"):
             back = swell(count, event.frame, 8.0, max(1.0, event.frames - 8.0), 18.0)
             bob = np.sin(2.0 * np.pi * rng.uniform(3.5, 5.0) * (np.arange(count) - event.frame) / FRAME_RATE)
@@ -189,7 +194,8 @@ class _Actor:
     def _shifts(self, spread: float) -> list[tuple[float, float, float]]:
         """Changes of posture, some four a minute."""
         frames = np.cumsum(self.rng.exponential(15.0 * FRAME_RATE, 3 + self.count // (10 * FRAME_RATE)))
-        return [(0.0, self.rng.normal(0.0, 0.5 * spread), 1.0)] + [(f, self.rng.normal(0.0, spread), self.rng.uniform(20.0, 60.0)) for f in frames]
+        first = (0.0, self.rng.normal(0.0, 0.5 * spread), 1.0)
+        return [first] + [(f, self.rng.normal(0.0, spread), self.rng.uniform(20.0, 60.0)) for f in frames]
 
     def _look(self, pose: dict[str, np.ndarray]) -> None:
         """Where the eyes are turned, in radians of the world; the head follows a glance with a part of it, later."""
@@ -203,7 +209,8 @@ class _Actor:
             part, lag = rng.uniform(0.15, 0.55), rng.uniform(1.0, 4.0)
             for axis, where in enumerate((aside, up)):
                 targets[axis] += [(event.frame, where, 2.5), (event.end, 0.0, 2.5)]
-                turns[axis] += [(event.frame + lag, part * where, rng.uniform(8.0, 16.0)), (event.end + lag, 0.0, rng.uniform(8.0, 16.0))]
+                there, back = rng.uniform(8.0, 16.0, 2)  # frames that the head takes
+                turns[axis] += [(event.frame + lag, part * where, there), (event.end + lag, 0.0, back)]
         for axis, name in enumerate(HEAD[:2]):
             self.gaze[axis] = glide(count, targets[axis])
             pose[name] = pose[name] + glide(count, sorted(turns[axis]))
@@ -230,7 +237,8 @@ class _Actor:
             rise = min(rng.uniform(7.5, 17.5), 0.6 * event.frames)  # 0.3 to 0.7 s
             curve = event.strength * swell(count, event.frame, rise, event.frames - rise, rng.uniform(12.0, 35.0))
             smile = np.maximum(smile, curve) + 0.15 * np.minimum(smile, curve)
-        smile *= 1.0 + 0.10 * wander(rng, count, 0.6, 1)[0] + 0.12 * (self.side.loudness - 0.5) * self.talks  # never quite still
+        # Never quite still, and moved by speech.
+        smile *= 1.0 + 0.10 * wander(rng, count, 0.6, 1)[0] + 0.12 * (self.side.loudness - 0.5) * self.talks
         jaw = latents[:, rig.INDEX["jawOpen"]]
         for name in ("mouthStretch", "mouthPucker", "mouthFunnel"):  # a smiling mouth has the corners out already
             latents[:, sides(name)] *= (1.0 - 0.6 * np.minimum(smile, 1.0))[:, None]
@@ -259,12 +267,12 @@ class _Actor:
         talking, posture; a head that tilts, tilts about the neck and so moves aside."""
         rng, count = self.rng, self.count
         sway, quick = wander(rng, count, 0.12, 3), wander(rng, count, 0.8, 3)
-        places = zip(("headX", "headY", "headScale"), (0.025, 0.012, 0.010), (0.014, 0.011, 0.004), (0.06, 0.03, 0.02), sway, quick)
-        for name, still, lively, shift, slow, fast in places:
+        spreads = ((0.025, 0.014, 0.06), (0.012, 0.011, 0.03), (0.010, 0.004, 0.02))
+        for name, (still, lively, shift), slow, fast in zip(("headX", "headY", "headScale"), spreads, sway, quick):
             add(name, still * slow + lively * (0.3 + 0.7 * self.talks) * fast + glide(count, self._shifts(shift)))
         add("headX", rng.uniform(0.3, 1.0) * pose["headRoll"])
-        phase = 2.0 * np.pi * (rng.uniform(0.2, 0.3) * np.arange(count) / FRAME_RATE + rng.random() + 0.1 * wander(rng, count, 0.05, 1)[0])
-        add("headY", rng.uniform(0.003, 0.008) * np.sin(phase))
+        breaths = rng.uniform(0.2, 0.3) * np.arange(count) / FRAME_RATE + rng.random() + 0.1 * wander(rng, count, 0.05, 1)[0]
+        add("headY", rng.uniform(0.003, 0.008) * np.sin(2.0 * np.pi * breaths))
         add("headScale", 0.02 * blurred(self.other.active & self.other.heard, 40))  # leaning toward who speaks
 
     def _raise(self, add, frame: float, frames: float, height: float) -> None:
@@ -283,5 +291,6 @@ class _Actor:
         lids = 0.25 * np.maximum(0.0, -up)
         for event in self._of("blink"):
             closing, opening = self.rng.uniform(1.5, 2.5), self.rng.uniform(3.0, 5.5)
-            lids = np.maximum(lids, blink(self.count, event.frame + self.rng.uniform(-0.5, 0.5), closing, opening, event.strength))
+            start = event.frame + self.rng.uniform(-0.5, 0.5)
+            lids = np.maximum(lids, blink(self.count, start, closing, opening, event.strength))
         add("eyeBlink", lids)

@@ -49,7 +49,7 @@ def _by_name(folder: Path) -> list[tuple[Path, Path]]:
         if path.suffix.lower() in VIDEO_ENDINGS and path.stem[-2:] in ("_a", "_b"):
             both = sides.setdefault(path.stem[:-2], {})
             if path.stem[-1] in both:
-                raise InputError(f"{path} and {both[path.stem[-1]].name} are both side {path.stem[-1]} of {path.stem[:-2]}: keep one")
+                raise InputError(f"{path} and {both[path.stem[-1]].name} are the same side of one conversation: keep one")
             both[path.stem[-1]] = path
     alone = [next(iter(both.values())).name for both in sides.values() if len(both) == 1]
     if alone:
@@ -66,7 +66,7 @@ def _listed(folder: Path, path: Path) -> list[tuple[Path, Path]]:
             rows = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, csv.Error) as error:
         raise InputError(f"cannot read the pairs in {path}: {str(error).splitlines()[0]}") from error
-    if not isinstance(rows, list) or not all(isinstance(r, list) and len(r) == 2 and all(isinstance(c, str) for c in r) for r in rows):
+    if not isinstance(rows, list) or not all(isinstance(r, list) and list(map(type, r)) == [str, str] for r in rows):
         raise InputError(f"{path}: give two file names in each row")
     found = [(folder / first, folder / second) for first, second in rows]
     missing = [str(one) for pair in found for one in pair if not one.is_file()]
@@ -77,7 +77,8 @@ def _listed(folder: Path, path: Path) -> list[tuple[Path, Path]]:
 
 def prepare_folder(
     folder: str | Path, out: str | Path, space: str = rig.SPACE, weights: str = "", pairs: str | Path | None = None,
-    device: str = "auto", precision: str = "auto", progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+    device: str = "auto", precision: str = "auto",
+    progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> list[str]:  # fmt: skip
     """Writes the conversations of `folder` as a corpus to `out` and returns what was left out and why, a line each.
 
@@ -113,13 +114,13 @@ def prepare_folder(
 
 
 def _conversation(pair: tuple[Path, Path], space: str, network: Network) -> dict[str, np.ndarray]:
-    """A shard's arrays of one recording: the stretches in which both faces are seen. Raises InputError where it is unusable."""
+    """A shard's arrays of one recording: its stretches with both faces. Raises InputError where it is unusable."""
     motion, confidence = zip(*(_motion(path, space, network) for path in pair))
     count = min(map(len, motion))
     for path, seen in zip(pair, confidence):
         share = float((seen > 0).mean())
         if share < LEAST_FACES:
-            raise InputError(f"{path} shows a face in {100 * share:.0f} % of its frames: at least {100 * LEAST_FACES:.0f} % are needed")
+            raise InputError(f"{path} shows a face in {100 * share:.0f} % of its frames, less than {100 * LEAST_FACES:.0f} %")
     samples = [sound_of(path, count) for path in pair]
     normal = [SpeechNormaliser(side).push(one) for side, one in enumerate(samples)]
     if space == rig.SPACE:
@@ -133,7 +134,8 @@ def _conversation(pair: tuple[Path, Path], space: str, network: Network) -> dict
     }  # fmt: skip
     stretches = seen_together(confidence[0][:count] > 0, confidence[1][:count] > 0)
     if not stretches:
-        raise InputError(f"{pair[0]} and {pair[1].name} show both faces for less than {_LEAST_FRAMES / FRAME_RATE:g} s at a time")
+        least = _LEAST_FRAMES / FRAME_RATE
+        raise InputError(f"{pair[0]} and {pair[1].name} show both faces for less than {least:g} s at a time")
     cut = ("sound", "motion", "speaking", "closures")
     return joined([{**whole, **{name: whole[name][:, a:b] for name in cut}} for a, b in stretches])
 
@@ -159,4 +161,5 @@ def _motion(path: Path, space: str, network: Network) -> tuple[np.ndarray, np.nd
         tracker.close()
     if not faces:
         raise InputError(f"{path} has no images")
-    return np.stack([face.motion for face in faces]).astype(np.float32), np.array([face.confidence for face in faces], np.float32)
+    motion, confidence = np.stack([face.motion for face in faces]), np.array([face.confidence for face in faces])
+    return motion.astype(np.float32), confidence.astype(np.float32)
