@@ -16,8 +16,9 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import torch
@@ -152,7 +153,7 @@ def make_corpus(
     done = total - len(missing)
     progress(done, total)
     # A fresh interpreter per worker: a fork of a process with PyTorch's threads may hang.
-    with ProcessPoolExecutor(min(processes, max(1, len(missing))), get_context("spawn"), _one_thread) as pool:
+    with ProcessPoolExecutor(min(processes, max(1, len(missing))), get_context("spawn"), _start_worker) as pool:
         jobs = [pool.submit(_make_shard, folder / names[index], seed, index, held_out) for index in missing]
         try:
             for job in as_completed(jobs):
@@ -163,8 +164,15 @@ def make_corpus(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
     torch.set_num_threads(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent_process().join()
+    os._exit(1)
 
 
 def _make_shard(path: Path, seed: int, index: int, held_out: bool) -> None:
