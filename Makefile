@@ -13,7 +13,7 @@ arguments = --out $(OUT) --generator $(GENERATOR) \
 	$(if $(AVATAR_AUDIO),--avatar-audio '$(AVATAR_AUDIO)') \
 	$(if $(PORTRAIT),--portrait '$(PORTRAIT)')
 
-.PHONY: demo test bench install clean
+.PHONY: demo test bench train-tiny install clean
 
 demo: install
 	@mkdir -p $(dir $(OUT))
@@ -21,6 +21,13 @@ demo: install
 
 test: install
 	.venv/bin/pytest test
+
+# The whole path of learning in two minutes: conversations, both stages, a look at the result. No use as a face.
+train-tiny: install
+	.venv/bin/avatar-forcing learning make out/train_tiny/corpus --hours 0.16 --seed 1
+	.venv/bin/avatar-forcing train config/learning/tiny.yaml --corpus out/train_tiny/corpus --valid out/train_tiny/corpus --out out/train_tiny/forcing
+	.venv/bin/avatar-forcing train config/learning/tiny_preference.yaml --corpus out/train_tiny/corpus --out out/train_tiny/preference
+	.venv/bin/avatar-forcing run --generator embedded --weights out/train_tiny/preference/model.safetensors --offline --duration 4 --out out/train_tiny/avatar.mp4
 
 bench: install
 	@mkdir -p out

@@ -9,6 +9,7 @@ from dataclasses import fields
 
 from avatar_forcing_ros import __version__
 from avatar_forcing_ros.errors import AvatarForcingError
+from avatar_forcing_ros.learning.commands import add_learning
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -19,6 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_face(commands)
     _add_weights(commands)
     _add_bench(commands)
+    add_learning(commands)
     return parser
 
 

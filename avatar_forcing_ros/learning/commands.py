@@ -1,0 +1,105 @@
+"""The commands `avatar-forcing learning make|prepare` and `avatar-forcing train`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from avatar_forcing_ros.errors import InputError
+
+
+def add_learning(commands) -> None:
+    """Registers the commands with argparse."""
+    learning = commands.add_parser("learning", help="make or prepare conversations to learn from (docs/conversations.md)")
+    works = learning.add_subparsers(dest="what", required=True, metavar="make|prepare")
+    make = works.add_parser(
+        "make", help="make synthetic conversations",
+        description="Makes a corpus of two-person conversations with free synthesizers (apt-get install flite espeak-ng). "
+        "May be stopped and started again: what is there is kept.",
+    )  # fmt: skip
+    make.add_argument("folder", metavar="DIR")
+    make.add_argument("--hours", type=float, default=8.0, help="of conversation (default 8)")
+    make.add_argument("--seed", type=int, default=1)
+    make.add_argument("--held-out", action="store_true", help="with voices that a corpus for training never has")
+    make.add_argument("--processes", type=int, default=2)
+    make.set_defaults(work=_make)
+    prepare = works.add_parser(
+        "prepare", help="recordings of real conversations become a corpus",
+        description="DIR holds pairs of videos NAME_a.mp4, NAME_b.mp4: each one person with the own sound.",
+    )  # fmt: skip
+    prepare.add_argument("folder", metavar="DIR")
+    prepare.add_argument("out", metavar="CORPUS")
+    prepare.add_argument("--space", default="rig", help="rig (default: the tracker), or lia512 (the published auto-encoder)")
+    prepare.add_argument("--weights", default="", metavar="DIR", help="the authors' weights, for lia512")
+    prepare.add_argument("--pairs", default=None, metavar="FILE", help="CSV or YAML that lists the pairs")
+    prepare.set_defaults(work=_prepare)
+
+    train = commands.add_parser(
+        "train", help="train a network (docs/training.md)",
+        description="Trains by a recipe of config/learning/ and writes DIR/model.safetensors, checkpoint.pt, log.jsonl and "
+        "training.png.",
+    )  # fmt: skip
+    train.add_argument("recipe", metavar="YAML")
+    train.add_argument("--out", required=True, metavar="DIR")
+    train.add_argument("--resume", action="store_true", help="go on from DIR/checkpoint.pt")
+    for name, kind in (("corpus", str), ("valid", str), ("start", str), ("steps", int), ("seed", int), ("device", str), ("threads", int)):
+        train.add_argument(f"--{name}", type=kind, default=None, help=f"instead of the recipe's {name}")
+    train.set_defaults(work=_train)
+
+
+def _bar(**settings):
+    from tqdm import tqdm
+
+    return tqdm(mininterval=0.3 if sys.stderr.isatty() else 10.0, **settings)
+
+
+def _make(arguments: argparse.Namespace) -> None:
+    from avatar_forcing_ros.learning.corpus import make_corpus
+
+    with _bar(desc="corpus", unit=" shards") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        make_corpus(arguments.folder, arguments.hours, arguments.seed, arguments.held_out, arguments.processes, show)
+    print(f"{arguments.folder}: {arguments.hours:g} hours of synthetic conversation")
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    from avatar_forcing_ros.learning.prepare import prepare_folder
+
+    with _bar(desc="recordings", unit=" pairs") as bar:
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.total = total
+            bar.set_postfix_str(name)
+            bar.update(done - bar.n)
+
+        left_out = prepare_folder(
+            arguments.folder, arguments.out, arguments.space, arguments.weights, arguments.pairs, progress=show
+        )
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    print(f"{arguments.out}: a corpus of the recordings in {arguments.folder}")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from avatar_forcing_ros.learning.recipe import Recipe
+    from avatar_forcing_ros.learning.train import Trainer
+
+    changes = {n: getattr(arguments, n) for n in ("corpus", "valid", "start", "steps", "seed", "device", "threads")}
+    recipe = Recipe.read(arguments.recipe, **changes)
+    if not recipe.corpus:
+        raise InputError(f"{arguments.recipe}: names no corpus; give --corpus DIR, or make one with `avatar-forcing learning make`")
+    if recipe.valid and not Path(recipe.valid).is_dir() and arguments.valid is None:
+        print(f"{recipe.valid}: not there, training goes without validation", file=sys.stderr)
+        recipe = replace(recipe, valid="")
+    trainer = Trainer(recipe, arguments.out, arguments.resume)
+    with _bar(desc="training", unit=" steps", total=recipe.steps, initial=trainer.step) as bar:
+        for row in trainer.steps():
+            bar.update(row["step"] - bar.n)
+            bar.set_postfix_str(f"loss {row['loss']:.3f}", refresh=False)
+    print(f"{trainer.out}/model.safetensors: trained for {trainer.step} steps; the losses are in training.png")

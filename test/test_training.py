@@ -1,0 +1,169 @@
+"""Training, whole: conversations are made, both stages run, stop, resume, and what comes out moves a face."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from avatar_forcing_ros.cli import main
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.generators.base import BlockSignals
+from avatar_forcing_ros.generators.embedded import EmbeddedGenerator
+from avatar_forcing_ros.installation import share_file
+from avatar_forcing_ros.learning import diffusion_forcing as df
+from avatar_forcing_ros.learning.batches import ClipSource
+from avatar_forcing_ros.learning.corpus import VERSION, write_recipe, write_shard
+from avatar_forcing_ros.learning.recipe import Recipe
+from avatar_forcing_ros.learning.train import Trainer
+from avatar_forcing_ros.models import AvatarForcing, ModelConfig, load_model, save_model
+from avatar_forcing_ros.motion import rig
+
+
+def write_corpus(folder, space="rig", frames=1500, seed=0):
+    """A made-up corpus: the avatar's jaw follows the first band of its sound, its smile the user's, 10 frames later."""
+    rng = np.random.default_rng(seed)
+    bands, dim = (256, rig.DIM) if space == "rig" else (640, 512)
+    def slow(*shape):
+        x = rng.standard_normal((frames + 20, *shape))
+        return sum(np.roll(x, i, 0) for i in range(8))[20:] / 3.0
+    sound = slow(2, bands).transpose(1, 0, 2)
+    motion = 0.05 * slow(2, dim).transpose(1, 0, 2)
+    if space == "rig":
+        smile = rig.INDEX["mouthSmileLeft"]
+        motion[:, :, rig.INDEX["jawOpen"]] = 0.2 + 0.1 * sound[:, :, 0]
+        motion[0, 10:, smile : smile + 2] = motion[1, :-10, smile : smile + 2]
+    known = np.ones((1, 2), bool)
+    write_recipe(folder, {"version": VERSION, "space": space, "hours": frames / 90000, "seed": seed, "shards": ["shard_00000.npz"]})
+    write_shard(folder / "shard_00000.npz", {
+        "sound": sound.astype(np.float16), "motion": motion.astype(np.float16), "speaking": sound[:, :, 0] > 0,
+        "closures": np.zeros((2, frames), bool), "starts": np.zeros(1, np.int64), "seen": known, "heard": known,
+    })  # fmt: skip
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def tiny(corpus, **changes):
+    return replace(Recipe.read(share_file("config/learning/tiny.yaml"), corpus=corpus, valid=corpus), **changes)
+
+
+def train(recipe, out, steps=None):
+    trainer = Trainer(recipe, out, resume=True, show=lambda line: None)
+    rows = []
+    for row in trainer.steps():
+        rows.append(row)
+        if steps and len(rows) == steps:
+            break
+    return trainer, rows
+
+
+def test_the_loss_falls_and_what_comes_out_moves_a_face(corpus, tmp_path):
+    trainer, rows = train(tiny(corpus, steps=150, stream_share=0.5), tmp_path)
+    losses = [row["loss"] for row in rows]
+    assert np.mean(losses[-20:]) < 0.85 * np.mean(losses[:10])
+    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {"stream", "forcing", "difference", "mouth"} <= set().union(*logged) and "valid_stream" in logged[-1]
+    assert (tmp_path / "training.png").stat().st_size > 10_000
+    model = load_model(tmp_path / "model.safetensors")
+    assert float(model.motion_mean[rig.INDEX["jawOpen"]]) == pytest.approx(0.2, abs=0.02)
+    stream = EmbeddedGenerator(model=model).open(None, 0, 5)
+    yes = np.ones(10, bool)
+    sound = np.random.default_rng(0).standard_normal(6400).astype(np.float32)
+    motion = stream.step(BlockSignals(0, 0.1 * sound, sound, np.zeros((10, rig.DIM), np.float32), np.ones(10, np.float32), yes, yes, yes))
+    assert motion.shape == (5, rig.DIM) and np.isfinite(motion).all()
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(corpus, tmp_path):
+    recipe = tiny(corpus, steps=8, save_every=4, valid_every=100)
+    whole, _ = train(recipe, tmp_path / "whole")
+    train(recipe, tmp_path / "parts", steps=6)  # stopped after 6, saved after 4
+    resumed, rows = train(recipe, tmp_path / "parts")
+    assert rows[0]["step"] == 5 and resumed.step == 8
+    for a, b in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
+        assert torch.equal(a, b)
+    other = replace(recipe, model={**recipe.model, "depth": 1})
+    with pytest.raises(InputError, match="another recipe"):
+        Trainer(other, tmp_path / "parts", resume=True)
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("forcing")
+    train(tiny(corpus, steps=150), out)
+    return str(out / "model.safetensors")
+
+
+def preference(corpus, trained, **changes):
+    recipe = Recipe.read(share_file("config/learning/tiny_preference.yaml"), corpus=corpus, start=trained)
+    return replace(recipe, **changes)
+
+
+def test_preference_training_prefers_the_true_motion(corpus, trained, tmp_path):
+    """By the definition of the loss: at the start nothing is preferred and it is log 2; then true motion gains on the loser's."""
+    recipe = preference(corpus, trained, steps=40, losers=32, log_every=1, preference_weight=1.0, average=0.5)
+    trainer, _ = train(recipe, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[0]["preference"] == pytest.approx(np.log(2.0), abs=1e-3)
+    assert np.mean([row["preferred"] for row in rows[-10:]]) > 0.6
+    assert min(row["preference"] for row in rows) < 0.6
+    assert not any("reference" in name for name in trainer.stage.state_dict())
+
+
+def test_losers_have_not_seen_the_user(corpus, trained, tmp_path):
+    """The loser of a clip does not change with the clip's user; what all conditions give does."""
+    model = load_model(trained)
+    from avatar_forcing_ros.learning.corpus import load_corpus
+    from avatar_forcing_ros.models.flow_matching import schedule
+
+    clip = ClipSource(load_corpus(corpus), model, 3).draw(4, augment=False)
+    other = replace(clip, user_motion=clip.user_motion + 1.0, user_sound=clip.user_sound + 1.0)
+    noise = torch.randn(clip.avatar_motion.shape, generator=torch.Generator().manual_seed(0))
+    def made(clip, user):
+        with torch.no_grad():
+            features = df.encode_sound(model, torch.cat([clip.avatar_sound, clip.user_sound]), 50).chunk(2)
+            hears = (torch.ones(4), torch.full((4,), user))
+            return df.euler_clip(model, df.signals_of(model, clip, features, hears), noise, schedule(4))
+    assert torch.equal(made(clip, 0.0), made(other, 0.0))
+    assert not torch.equal(made(clip, 1.0), made(other, 1.0))
+
+
+def test_the_published_space_trains_from_waveforms(tmp_path):
+    """The published layout at a tiny size: waveforms through wav2vec2, 512 latents, both stages."""
+    corpus = write_corpus(tmp_path / "corpus", "lia512", frames=120)
+    size = dict(audio_front_end="wav2vec2", audio_dim=32, audio_width=64, audio_layers=1, width=32, depth=1, heads=2)
+    recipe = Recipe.read(share_file("config/learning/published.yaml"), corpus=corpus, steps=2, batch=2, model=size, log_every=1)
+    train(recipe, tmp_path / "first")
+    start = str(tmp_path / "first/model.safetensors")
+    train(replace(recipe, stage="preference", start=start, losers=2), tmp_path / "second")
+    assert load_model(tmp_path / "second/model.safetensors").config == ModelConfig(image_size=None, **size)
+
+
+@pytest.mark.parametrize("text, told", [
+    ("stages: forcing", "unknown stages"), ("steps: many", "give a int"), ("stage: third", "use one of forcing, preference"),
+    ("hear_both: 0.9\nhear_user: 0.2", "sum is at most 1"), ("stage: preference", "give its weights as `start`"),
+    ("- a\n- b", "list of `name: value` lines"), ("a: [", "is no YAML"), ("steps: 0", "at least 1"), ("learning_rate: fast", "give a float"),
+])  # fmt: skip
+def test_a_wrong_recipe_is_told(tmp_path, text, told):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=told):
+        Recipe.read(path)
+
+
+def test_the_command_tells_what_is_missing(tmp_path, corpus, capsys):
+    assert main(["train", str(tmp_path / "none.yaml"), "--out", str(tmp_path)]) == 1
+    assert "no such recipe" in capsys.readouterr().err
+    tiny_yaml = str(share_file("config/learning/tiny.yaml"))
+    assert main(["train", tiny_yaml, "--out", str(tmp_path)]) == 1
+    assert "names no corpus" in capsys.readouterr().err
+    assert main(["train", tiny_yaml, "--corpus", str(tmp_path), "--out", str(tmp_path)]) == 1
+    assert "no corpus in" in capsys.readouterr().err
+    wrong = AvatarForcing(ModelConfig.embedded(motion_dim=8, width=16, heads=2, depth=1, audio_dim=8, audio_width=8))
+    save_model(wrong, tmp_path / "wrong.safetensors")
+    assert main(["train", tiny_yaml, "--corpus", corpus, "--start", str(tmp_path / "wrong.safetensors"), "--out", str(tmp_path)]) == 1
+    assert "dimensions" in capsys.readouterr().err
