@@ -28,7 +28,8 @@ setup(
     include_package_data=True,
     package_data={"avatar_forcing_ros": ["assets/*", "assets/*/*"]},
     data_files=[
-        ("share/avatar_forcing_ros/config", glob.glob("config/*")),
+        ("share/avatar_forcing_ros/config", glob.glob("config/*.*")),
+        ("share/avatar_forcing_ros/config/learning", glob.glob("config/learning/*")),
         ("share/avatar_forcing_ros/launch", glob.glob("launch/*")),
     ],
     python_requires=">=3.10,<3.13",
