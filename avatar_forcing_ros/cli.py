@@ -92,9 +92,14 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _add_face(commands) -> None:
-    face = commands.add_parser("face", help="a sheet of what a face can do")
+    face = commands.add_parser(
+        "face", help="a sheet and a turn-table of what a face can do",
+        description="Writes a sheet of expressions (OUT) and a turn-table video (OUT's .mp4), and says what is wrong with "
+        "a photo as a source. Where a photo cannot be used: --avatar screen_face draws a face instead.",
+    )  # fmt: skip
     face.add_argument("portrait", metavar="IMAGE", nargs="?", default="", help="default: the one in the box")
     face.add_argument("--out", required=True, metavar="PNG")
+    face.add_argument("--video", default="", metavar="MP4", help="the turn-table (default: beside OUT, .mp4; none: no video)")
     face.set_defaults(work=_face)
     reenact = commands.add_parser("reenact", help="put the tracked motion of a video on a face")
     reenact.add_argument("--driver", required=True, metavar="VIDEO")
@@ -108,13 +113,28 @@ def _add_face(commands) -> None:
 
 
 def _face(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
     import cv2
 
+    from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
     from avatar_forcing_ros.errors import InputError
     from avatar_forcing_ros.motion import make_avatar
-    from avatar_forcing_ros.reenact import contact_sheet
+    from avatar_forcing_ros.motion.photo import read_picture
+    from avatar_forcing_ros.motion.source_check import source_notes
+    from avatar_forcing_ros.reenact import contact_sheet, turntable
 
-    sheet = contact_sheet(make_avatar(arguments.avatar, arguments.portrait, arguments.size, arguments.theme))
+    if arguments.avatar == "portrait":
+        picture = arguments.portrait or str(DEFAULT_PORTRAIT)
+        try:
+            notes = source_notes(read_picture(picture))
+        except InputError as error:
+            text = str(error)
+            raise InputError(text if picture in text else f"{picture}: {text}; or draw a face: --avatar screen_face") from None
+        for note in notes or ["a good source"]:
+            print(f"{picture}: {note}")
+    avatar = make_avatar(arguments.avatar, arguments.portrait, arguments.size, arguments.theme)
+    sheet = contact_sheet(avatar)
     try:
         written = cv2.imwrite(arguments.out, sheet[:, :, ::-1])
     except cv2.error:  # an ending that it does not know
@@ -122,6 +142,10 @@ def _face(arguments: argparse.Namespace) -> None:
     if not written:
         raise InputError(f"{arguments.out}: cannot be written; give a .png or .jpg in a folder that exists")
     print(f"{arguments.out}: what this face can do")
+    if arguments.video != "none":
+        video = arguments.video or str(Path(arguments.out).with_suffix(".mp4"))
+        turntable(avatar, video)
+        print(f"{video}: this face, turning and speaking")
 
 
 def _reenact(arguments: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from avatar_forcing_ros.generators.signals import SignalBuffer
 from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
 from avatar_forcing_ros.media.writer import VideoWriter
 from avatar_forcing_ros.motion import make_avatar, make_tracker
+from avatar_forcing_ros.motion.idle import shown
 from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.report import RunStatistics, plot_timeline, write_json
 from avatar_forcing_ros.session import Session
@@ -90,7 +91,7 @@ def run_offline(session: Session, progress=lambda frames: None) -> dict:
             statistics.add_block(first // BLOCK_FRAMES, time_of(first), latents, compute_ms)
             for i, latent in enumerate(latents):
                 began = time.perf_counter()
-                picture = avatar.render(latent)
+                picture = shown(avatar, latent, first + i)
                 render_ms = 1000 * (time.perf_counter() - began)
                 writer.write_frame(first + i, picture)
                 statistics.add_image(first + i, time_of(first + i), 0, render_ms, held=False)

@@ -1,4 +1,4 @@
-"""What a face can do: the tracked motion of a video on it, and a sheet of its expressions."""
+"""What a face can do: the tracked motion of a video on it, a sheet of its expressions, and a turn-table of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
 from avatar_forcing_ros.media.writer import VideoWriter
 from avatar_forcing_ros.motion import Avatar, make_tracker, rig
+from avatar_forcing_ros.motion.tracker import FaceTracker
 from avatar_forcing_ros.timeline import FRAME_RATE
 
 TILE = 256  # pixels of one picture of the sheet
@@ -41,6 +42,13 @@ EXPRESSIONS: tuple[tuple[str, dict[str, float]], ...] = (
     ("brows down", {"browDownLeft": 0.9, "browDownRight": 0.9}),
     ("looking to image right", {"gazeX": 0.8}),
     ("looking down (eyes)", {"gazeY": -0.8}),
+    ("surprise", {"jawOpen": 0.35, "mouthFunnel": 0.4, "browInnerUp": 0.8, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8,
+                  "eyeWideLeft": 0.7, "eyeWideRight": 0.7}),
+    ("sadness", {"mouthFrownLeft": 0.7, "mouthFrownRight": 0.7, "browInnerUp": 0.8, "gazeY": -0.5, "headPitch": -0.15}),
+    ("anger", {"browDownLeft": 1.0, "browDownRight": 1.0, "eyeSquintLeft": 0.6, "eyeSquintRight": 0.6, "mouthPress": 0.7}),
+    ("turned, laughing", {"headYaw": 0.35, "headRoll": 0.1, "mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "jawOpen": 0.3}),
+    ("turned, tilted, up", {"headYaw": -0.35, "headRoll": -0.25, "headPitch": 0.2, "mouthSmileLeft": 0.4, "mouthSmileRight": 0.4}),
+    ("beyond its limits", {"headYaw": 1.0, "headPitch": 0.8, "jawOpen": 1.5, "mouthLowerDown": 1.0, "mouthPucker": 1.0}),
 )  # fmt: skip
 
 
@@ -57,6 +65,39 @@ def contact_sheet(avatar: Avatar) -> np.ndarray:
     return np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
 
 
+TURN_SECONDS = 8.0
+
+
+def turntable_motion(frame: int) -> np.ndarray:
+    """The latent (32,) of a frame of the turn-table: the head goes round once, then the face speaks, smiles and blinks."""
+    t = frame / FRAME_RATE
+    first, second = min(t / 4.0, 1.0), max(t - 4.0, 0.0) / 4.0
+    swell = np.sin(np.pi * first)
+    speech = np.sin(np.pi * second) ** 0.5
+    smile = np.clip(2.0 * second - 1.0, 0.0, 1.0) * speech
+    blink = max(0.0, 1.0 - abs(t - 1.0) / 0.12) + max(0.0, 1.0 - abs(t - 5.5) / 0.12)
+    values = {
+        "headYaw": 0.38 * np.sin(2 * np.pi * first) * swell**0.2 + 0.12 * speech * np.sin(2 * np.pi * 0.6 * t),
+        "headPitch": 0.20 * np.sin(4 * np.pi * first) * swell,
+        "headRoll": 0.15 * np.sin(2 * np.pi * first - 0.8) * swell + 0.10 * smile,
+        "jawOpen": 0.25 * speech * (1.0 - np.cos(2 * np.pi * 3.1 * t)) / 2,
+        "mouthFunnel": 0.4 * speech * max(np.sin(2 * np.pi * 0.9 * t), 0.0),
+        "mouthStretchLeft": 0.3 * speech * max(-np.sin(2 * np.pi * 0.9 * t), 0.0),
+        "mouthStretchRight": 0.3 * speech * max(-np.sin(2 * np.pi * 0.9 * t), 0.0),
+        "browInnerUp": 0.5 * speech * max(np.sin(2 * np.pi * 0.5 * t), 0.0),
+    }
+    values |= dict.fromkeys(("mouthSmileLeft", "mouthSmileRight"), 0.9 * smile)
+    values |= dict.fromkeys(("eyeBlinkLeft", "eyeBlinkRight"), blink)
+    return rig.pose(**values)
+
+
+def turntable(avatar: Avatar, out: str) -> None:
+    """Writes the turn-table of a face of the rig as an mp4."""
+    with VideoWriter(out, fps=FRAME_RATE) as writer:
+        for frame in range(round(TURN_SECONDS * FRAME_RATE)):
+            writer.write_frame(frame, avatar.render(turntable_motion(frame), frame))
+
+
 def reenact(driver: str, avatar: Avatar, out: str, progress=lambda frames: None) -> dict:
     """Puts the tracked motion of a video on a face, frame by frame, with the video's sound, into an mp4.
 
@@ -65,12 +106,14 @@ def reenact(driver: str, avatar: Avatar, out: str, progress=lambda frames: None)
     with open_media(driver) as reader:
         if not reader.has_video:
             raise InputError(f"{driver}: has no video to take motion from")
-        tracker = make_tracker(avatar.space)
+        # Nothing is made up from this motion, so the slightest movement of the lips counts.
+        tracker = FaceTracker(calm=0.0) if avatar.space == rig.SPACE else make_tracker(avatar.space)
         frames = seen = 0
         with VideoWriter(out, fps=FRAME_RATE) as writer:
             for index, image in video_on_grid(reader):
                 face = tracker.track(image, index / FRAME_RATE)
-                writer.write_frame(index, avatar.render(face.motion))
+                picture = avatar.render(face.motion, index) if avatar.space == rig.SPACE else avatar.render(face.motion)
+                writer.write_frame(index, picture)
                 frames, seen = frames + 1, seen + (face.confidence > 0.5)
                 progress(frames)
             position = 0

@@ -16,9 +16,9 @@ SPACES = {rig.SPACE: rig.DIM, "lia512": 512}
 
 @dataclass(frozen=True)
 class Network:
-    """Where the published network's weights are and how it runs; of use to the space lia512 only.
+    """Where the published network's weights are and how it runs; all but the device of use to the space lia512 only.
 
-    weights: a folder or file of docs/weights.md. device: auto, cpu or cuda. precision: auto, float32, bfloat16, float16.
+    weights: a folder or file of docs/weights.md. device: auto, cpu or cuda, of the portrait as well. precision: auto, float32, bfloat16, float16.
     """
 
     weights: str = ""
@@ -50,7 +50,7 @@ def make_avatar(
     if kind == "portrait":
         from avatar_forcing_ros.motion.portrait import PortraitAvatar
 
-        return PortraitAvatar.from_file(picture, size)
+        return PortraitAvatar.from_file(picture, size, network.device)
     if kind == "screen_face":
         from avatar_forcing_ros.motion.screen_face import ScreenFaceAvatar
 

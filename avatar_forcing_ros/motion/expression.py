@@ -86,11 +86,12 @@ def smile_reach(delta: np.ndarray) -> np.ndarray:
     return 0.5 * sum(delta[..., AT[name + side]] for name in ("cornerOut", "cornerUp") for side in ("Right", "Left"))
 
 
-def expression_of(measures: np.ndarray, rest: np.ndarray, yaw: float = 0.0) -> np.ndarray:
+def expression_of(measures: np.ndarray, rest: np.ndarray, yaw: float = 0.0, calm: float = 1.0) -> np.ndarray:
     """The rig latent (32,) float32 of one face, its head pose left at zero.
 
     measures, rest: measures of the face now and at rest (see landmarks.py). yaw: radians relative to the camera;
-    where one eye turns away from the camera, the other one's lids and brow stand for both.
+    where one eye turns away from the camera, the other one's lids and brow stand for both. calm: share of the dead
+    zones that hide noise; 0 shows the slightest movement.
     """
     scale = rest[AT["eyeDistance"]]
     delta = (measures - rest) / scale
@@ -103,11 +104,13 @@ def expression_of(measures: np.ndarray, rest: np.ndarray, yaw: float = 0.0) -> n
     roundest = min(max(inward / 0.05, 0.0), 1.0)  # lips are round only where they are narrow
     latent[_MOUTH_INDEX] = _explain_mouth(np.array([change[name] for name, _ in _MOUTH_ROWS]), roundest)
     _join_rounding(latent, roundest)
-    calm = np.sign(latent) * np.maximum(np.abs(latent) - _DEAD_ZONE, 0.0) / (1.0 - _DEAD_ZONE)
+    zone = calm * _DEAD_ZONE
+    latent = np.sign(latent) * np.maximum(np.abs(latent) - zone, 0.0) / (1.0 - zone)
     # The jaw answers for whatever of the gap between the lips no other coefficient explains.
-    lips = 0.08 * (calm[rig.INDEX["mouthUpperUp"]] + calm[rig.INDEX["mouthLowerDown"]]) + 0.12 * calm[rig.INDEX["mouthFunnel"]]
-    calm[rig.INDEX["jawOpen"]] = max(delta[AT["upperLip"]] - delta[AT["lowerLip"]] - lips - _CLOSED_GAP, 0.0) / (0.45 - _CLOSED_GAP)
-    return rig.clamp(calm).astype(np.float32)
+    lips = 0.08 * (latent[rig.INDEX["mouthUpperUp"]] + latent[rig.INDEX["mouthLowerDown"]])
+    lips += 0.12 * latent[rig.INDEX["mouthFunnel"]] + _CLOSED_GAP
+    latent[rig.INDEX["jawOpen"]] = max(delta[AT["upperLip"]] - delta[AT["lowerLip"]] - lips, 0.0) / (0.45 - _CLOSED_GAP)
+    return rig.clamp(latent).astype(np.float32)
 
 
 def _eyes(latent: np.ndarray, now: np.ndarray, rest: np.ndarray, scale: float) -> None:

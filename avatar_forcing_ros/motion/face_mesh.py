@@ -110,30 +110,36 @@ def find_faces(image: np.ndarray) -> list[np.ndarray]:
     shrink = min(1.0, _DETECTION_SIDE / max(height, width))
     small = image if shrink == 1.0 else cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     options = {"static_image_mode": True, "max_num_faces": 5, "refine_landmarks": True, "min_detection_confidence": 0.4}
+    faces: list[np.ndarray] = []
     with quiet_native_start(), FaceMesh(**options) as mesh:
-        # A face that fills the frame, or one far away, is missed at first: look again with a margin, then closer.
-        for window in _windows(small):
-            x0, y0, x1, y1 = window
-            view = _cut(small, window)
-            result = mesh.process(np.ascontiguousarray(view))
-            if result.multi_face_landmarks:
-                scale = np.array([x1 - x0, y1 - y0, x1 - x0], dtype=np.float64)
-                faces = [
-                    (np.array([(p.x, p.y, p.z) for p in face.landmark]) * scale + (x0, y0, 0)) / shrink
-                    for face in result.multi_face_landmarks
-                ]
-                return sorted(faces, key=lambda f: -np.prod(np.ptp(f[:, :2], axis=0)))
-    raise InputError("no face found in the picture: use one where a face looks at the camera, well lit and not covered")
+        # A face that fills the frame, or one far away, is missed at first: look again with a margin, then closer at
+        # each box of the far-range detector, which also finds the others of a group.
+        margin = int(0.4 * max(height, width) * shrink)
+        for window in ((0, 0, *small.shape[1::-1]), (-margin, -margin, small.shape[1] + margin, small.shape[0] + margin)):
+            faces = faces or _look(mesh, small, window)
+        for window in _boxes(small):
+            middle = np.array([window[0] + window[2], window[1] + window[3]]) / 2
+            if not any((f[:, :2].min(axis=0) < middle).all() and (f[:, :2].max(axis=0) > middle).all() for f in faces):
+                faces += _look(mesh, small, window)[:1]
+    if not faces:
+        raise InputError("no face found in the picture: use one where a face looks at the camera, well lit and not covered")
+    return [f / shrink for f in sorted(faces, key=lambda f: -np.prod(np.ptp(f[:, :2], axis=0)))]
 
 
-def _windows(image: np.ndarray):
-    """Where to look for a face, in order: the picture, the picture with a margin, boxes of the far-range detector."""
+def _look(mesh, image: np.ndarray, window: tuple[int, int, int, int]) -> list[np.ndarray]:
+    """The faces that the mesh finds in a window of the image, the largest first; pixels of the image."""
+    x0, y0, x1, y1 = window
+    found = mesh.process(np.ascontiguousarray(_cut(image, window))).multi_face_landmarks or []
+    scale = np.array([x1 - x0, y1 - y0, x1 - x0], dtype=np.float64)
+    faces = [np.array([(p.x, p.y, p.z) for p in face.landmark]) * scale + (x0, y0, 0) for face in found]
+    return sorted(faces, key=lambda f: -np.prod(np.ptp(f[:, :2], axis=0)))
+
+
+def _boxes(image: np.ndarray):
+    """Windows (x0, y0, x1, y1) around the faces that the far-range detector finds, the largest first."""
     from mediapipe.python.solutions.face_detection import FaceDetection
 
     height, width = image.shape[:2]
-    yield 0, 0, width, height
-    margin = int(0.4 * max(height, width))
-    yield -margin, -margin, width + margin, height + margin
     with FaceDetection(model_selection=1, min_detection_confidence=0.4) as detector:
         found = detector.process(image).detections or []
     boxes = [d.location_data.relative_bounding_box for d in found]

@@ -37,3 +37,10 @@ def micro_motion(frame: int) -> np.ndarray:
     latent[rig.INDEX["headPitch"]] += _NOD_OF_BREATH * full
     latent[rig.INDEX["headY"]] += _LIFT_OF_BREATH * full
     return latent
+
+
+def shown(avatar, latent: np.ndarray, frame: int) -> np.ndarray:
+    """The picture of a latent at a frame of the clock: a face of the rig breathes and is never quite still."""
+    if avatar.space != rig.SPACE:
+        return avatar.render(latent)
+    return avatar.render(latent + micro_motion(frame), frame)

@@ -80,11 +80,11 @@ class PortraitAvatar:
         self._warp.use(device)
 
     @classmethod
-    def from_file(cls, path: str | Path, size: int = 512) -> PortraitAvatar:
+    def from_file(cls, path: str | Path, size: int = 512, device: str = "cpu") -> PortraitAvatar:
         """Reads a picture of any usual format: colour, grey, 16 bits, transparent. Raises InputError when it cannot."""
         picture = read_picture(path)
         try:
-            return cls(picture, size)
+            return cls(picture, size, device)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
@@ -165,13 +165,18 @@ class PortraitAvatar:
         cover = np.maximum(mask, 0.08)[..., None]
         person = np.clip((self._skin - (1 - cover) * behind) / cover, 0, 255)
         rim = max(1, round(0.008 * self._unit * self._fineness))
-        contours = [points[UPPER_LID[side] + LOWER_LID[side][::-1], :2] for side in ("Right", "Left")]
+        # Closed lids must not show the eye that the photo has between them, nor closed lips the teeth.
+        openings = [(points[UPPER_LID[side] + LOWER_LID[side][::-1], :2], (rim, 0)) for side in ("Right", "Left")]
         if self._gap_at_rest > _CLOSED_MOUTH:
-            contours.append(points[INNER_LIP_UPPER + INNER_LIP_LOWER[::-1], :2])
-        for contour in contours:  # closed lids must not show the eye that the photo has between them, nor closed lips teeth
+            openings.append((points[INNER_LIP_UPPER + INNER_LIP_LOWER[::-1], :2], (rim, rim)))
+        for contour, (down, up) in openings:
             opening = np.zeros(mask.shape, np.uint8)
             cv2.fillPoly(opening, [self._on_skin(contour).astype(np.int32)], 1)
-            opening[rim:] |= opening[:-rim].copy()
+            grown = opening.copy()
+            grown[down:] |= opening[:-down]
+            if up:
+                grown[:-up] |= opening[up:]
+            opening = grown
             person = completed(person.astype(np.float32), opening.astype(np.float32))
         layer = (np.dstack([person, mask * 255.0]) + 0.5).astype(np.uint8)
         pad = self._skin.shape[0] // 4

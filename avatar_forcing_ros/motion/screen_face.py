@@ -14,6 +14,7 @@ import numpy as np
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.idle import breath
 from avatar_forcing_ros.motion.landmarks import rotation_of
 from avatar_forcing_ros.motion.screen_theme import Theme
 
@@ -26,6 +27,7 @@ _BRIGHTEST_GLOW = np.uint8(110)
 _EYE_X, _EYE_Y = 0.43, 0.13
 _BROW_Y = 0.57
 _MOUTH_Y = -0.50
+_BREATH = 0.012  # D; how far the face rises
 _ARC = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 33))  # -1 to 1, denser at the ends, where curves bend
 
 
@@ -51,15 +53,18 @@ class ScreenFaceAvatar:
         self._head = self._draw_head()
         self._blush = _soft_disc(max(int(0.34 * self._unit), 4))
 
-    def render(self, motion: np.ndarray) -> np.ndarray:
+    def render(self, motion: np.ndarray, frame: int | None = None) -> np.ndarray:
         """The picture, (height, width, 3) uint8 RGB, of one rig latent (32,); values beyond their ranges are limited.
 
+        frame: the frame's index on the clock; given, the face breathes.
         Raises InputError for another shape or values that are not finite.
         """
         motion = np.asarray(motion, dtype=np.float32)
         if motion.shape != (rig.DIM,) or not np.isfinite(motion).all():
             raise InputError(f"a rig latent has {rig.DIM} finite values; got the shape {motion.shape}")
         value = dict(zip(rig.NAMES, rig.clamp(motion).tolist()))
+        if frame is not None:
+            value["headY"] += _BREATH * breath(frame)
         self._place(value)
         canvas = cv2.warpAffine(
             self._head, self._head_motion(value), (self.width, self.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

@@ -45,14 +45,21 @@ class FaceTracker:
     max_faces: how many faces are looked for; the one followed is kept while it is seen, else the largest is taken.
     neutral: the person's face at rest, where it is known: an image, (H, W, 3) uint8 RGB, or what
         `FaceTracker.neutral_face` of an earlier session gave. Nothing is learned then, except where the head is.
+    calm: share of the dead zones that hide the mesh's noise; less shows slighter movements of lips, lids and brows, and
+        some noise with them.
     Raises InputError for an unusable parameter or a neutral image without a face.
     """
 
-    def __init__(self, learn_seconds: float = 2.0, max_faces: int = 2, neutral: np.ndarray | NeutralFace | None = None) -> None:
+    def __init__(
+        self, learn_seconds: float = 2.0, max_faces: int = 2, neutral: np.ndarray | NeutralFace | None = None, calm: float = 1.0
+    ) -> None:
         if not 0.0 <= learn_seconds <= 60.0:
             raise InputError(f"learn_seconds is {learn_seconds}: give 0 to 60 seconds")
         if not 1 <= max_faces <= 8:
             raise InputError(f"max_faces is {max_faces}: give 1 to 8")
+        if not 0.0 <= calm <= 1.0:
+            raise InputError(f"calm is {calm}: give 0 to 1")
+        self._calm = calm
         self._mesh = open_face_mesh(max_num_faces=max_faces, refine_landmarks=True)
         self._learner = NeutralLearner(learn_seconds)
         self._known: NeutralFace | None = None
@@ -166,7 +173,7 @@ class FaceTracker:
         rest = self._learner.observe(measures, angles, pose.centre, pose.scale, step)
         if self._known is not None:
             rest = NeutralFace(self._known.measures, self._known.angles, rest.centre, rest.scale)
-        measured = expression_of(measures, rest.measures, angles[0])
+        measured = expression_of(measures, rest.measures, angles[0], self._calm)
         distance = rest.scale * rest.measures[landmarks.AT["eyeDistance"]]  # D in pixels
         measured[_HEAD_ANGLES] = landmarks.angles_of(pose.rotation @ landmarks.rotation_of(rest.angles).T)
         measured[_HEAD_SHIFT] = (pose.centre - rest.centre) / distance

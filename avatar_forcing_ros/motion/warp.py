@@ -6,6 +6,8 @@ PyTorch's grid sampling on a GPU. Both give the same picture within rounding: Op
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -14,6 +16,7 @@ from avatar_forcing_ros.errors import InputError
 _MAP_STEP = 2  # the warp is computed at every second pixel, then interpolated
 _SLIVER = 0.5  # pixels; triangles flatter than this are left to their neighbours: their maps reach too far
 _NOWHERE = -1e3  # pixels; where nothing is drawn the map leads far beyond this
+_DRIVER = Path("/dev/nvidiactl")
 _FOLD_BLUR, _FOLD_SIGMA = 5, 1.3  # pixels; the kernel that smooths the edge where one part hides another
 
 
@@ -88,18 +91,17 @@ class Warp:
 
 def _device(name: str) -> str:
     """The torch device to draw on; empty for OpenCV. Raises InputError for one that is not there."""
-    if name == "cpu":
+    if name == "cpu" or (name == "auto" and not _DRIVER.exists()):  # torch is not loaded where it has nothing to find
         return ""
-    try:
-        import torch
+    import torch
 
-        gpu = torch.cuda.is_available()
-    except ImportError:
-        gpu = False
-    if name == "auto":
-        return "cuda" if gpu else ""
-    if name == "torch:cpu" or (name.startswith("cuda") and gpu):
-        return name.removeprefix("torch:")
+    if name == "torch:cpu":
+        return "cpu"
+    if name == "auto" or name.startswith("cuda"):
+        if torch.cuda.is_available():
+            return "cuda" if name == "auto" else name
+        if name == "auto":
+            return ""
     raise InputError(f"portrait: device '{name}' is not there: use auto or cpu")
 
 

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from avatar_forcing_ros.media.images import encode_jpeg, rgb_bytes
 from avatar_forcing_ros.motion import AVATARS, make_avatar, rest_of
+from avatar_forcing_ros.motion.idle import shown
 from avatar_forcing_ros.motion.playout import MotionPlayout, PlayedFrame
 from avatar_forcing_ros.msg import AudioFrames, AvatarFrame, MotionLatentBlock
 from avatar_forcing_ros.nodes import qos
@@ -67,7 +68,7 @@ class Renderer(AvatarNode):
         self._started = False  # a first block has come
         self._render_ms, self._restart = 0.0, False
         for _ in range(2):  # the first images cost the most
-            self._render([PlayedFrame(rest, -1, 0, held=True)] * BLOCK_FRAMES)
+            self._render(0, [PlayedFrame(rest, -1, 0, held=True)] * BLOCK_FRAMES)
         self._raw = self.create_publisher(Image, "image_raw", qos.reliable(4))
         self._compressed = self.create_publisher(CompressedImage, "image_raw/compressed", qos.reliable(4))
         self._info = self.create_publisher(AvatarFrame, "avatar_frame", qos.reliable(50))
@@ -155,14 +156,14 @@ class Renderer(AvatarNode):
             played = [self._playout.frame_at(frame)]
             while self._draws_blocks and len(played) < BLOCK_FRAMES and self._playout.has(frame + len(played)):
                 played.append(self._playout.frame_at(frame + len(played)))
-        return list(zip(played, self._render(played), strict=True))
+        return list(zip(played, self._render(frame, played), strict=True))
 
-    def _render(self, played: list[PlayedFrame]) -> list[np.ndarray]:
+    def _render(self, frame: int, played: list[PlayedFrame]) -> list[np.ndarray]:
         began = time.perf_counter()
         if self._draws_blocks:
             images = list(self._avatar.render_block(np.stack([p.latent for p in played])))
         else:
-            images = [self._avatar.render(p.latent) for p in played]
+            images = [shown(self._avatar, p.latent, frame + i) for i, p in enumerate(played)]
         self._render_ms = 1000 * (time.perf_counter() - began) / len(played)
         return images
 
