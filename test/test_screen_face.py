@@ -173,3 +173,31 @@ def test_own_theme_file(tmp_path):
     path.write_text("background: '#102030'\nhead: '#405060'\nhead_edge: '#405060'\n")
     image = ScreenFaceAvatar(128, path).render(rig.neutral())
     assert tuple(image[0, 0]) == (0x10, 0x20, 0x30)
+
+
+def test_expressions_are_told_apart_at_three_metres(avatar):
+    """A face 13 cm high, seen at 3 m, spans 150 arc minutes: a tired eye sees 50 points of it. Each expression differs there."""
+    poses = {
+        "rest": {},
+        "smile": {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9},
+        "speech": {"jawOpen": 0.4},
+        "round": {"mouthFunnel": 0.8, "jawOpen": 0.2},
+        "asleep": {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},
+        "sad": {"mouthFrownLeft": 0.9, "mouthFrownRight": 0.9, "browInnerUp": 0.9},
+        "surprise": {"jawOpen": 0.4, "browInnerUp": 1.0, "browOuterUpLeft": 1.0, "browOuterUpRight": 1.0},
+        "aside": {"gazeX": 0.9, "headYaw": 0.3},
+        "tilted": {"headRoll": 0.3},
+    }
+    far = {n: cv2.resize(avatar.render(rig.pose(**p)), (50, 50), interpolation=cv2.INTER_AREA).astype(float) for n, p in poses.items()}
+    names = list(far)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            apart = cv2.blur(np.abs(far[first] - far[second]).max(axis=2), (3, 3)).max()
+            assert apart > 20, (first, second)
+
+
+def test_breath_moves_the_face_a_little(avatar):
+    frames = [avatar.render(rig.neutral(), f).astype(int) for f in (0, 30, 55)]
+    changes = [np.abs(b - a).mean() for a, b in zip(frames, frames[1:])]
+    assert 0 < max(changes) < 4
+    assert np.array_equal(avatar.render(rig.neutral(), 30), frames[1].astype(np.uint8))

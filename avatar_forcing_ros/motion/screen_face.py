@@ -184,18 +184,20 @@ class ScreenFaceAvatar:
         bow = (1.0 - np.abs(_ARC) ** theme.eye_roundness) ** (1 / theme.eye_roundness)
         frown = 0.45 * tall * value["browDown" + side] * (1.0 - blink)  # the lid's inner end follows a lowered brow
         inner = np.clip(-sign * _ARC * 0.5 + 0.5, 0, 1)
-        x = sign * _EYE_X + half * _ARC
+        travel = theme.eye_travel * half * np.array([value["gazeX"], 0.5 * value["gazeY"]])
+        centre_x, centre_y = sign * _EYE_X + travel[0], _EYE_Y + travel[1]
+        x = centre_x + half * _ARC
         middle = closed * min(blink * 1.2, 1.0) * 0.5
-        top = _EYE_Y + middle + (upper - middle) * bow - frown * inner * bow
-        bottom = _EYE_Y + middle + (lower - middle) * bow
+        top = centre_y + middle + (upper - middle) * bow - frown * inner * bow
+        bottom = centre_y + middle + (lower - middle) * bow
         top = np.maximum(top, bottom)
         outline = self._project(np.concatenate([np.column_stack([x, top]), np.column_stack([x, bottom])[::-1]]))
 
-        look = np.array([sign * _EYE_X + 0.5 * half * value["gazeX"], _EYE_Y + 0.25 * half * value["gazeY"]])
+        look = np.array([centre_x + 0.5 * half * value["gazeX"], centre_y + 0.25 * half * value["gazeY"]])
         iris = self._project(look[None], lift=0.02)[0]
         across = self._project(look[None] + [[theme.iris_size, 0.0]], lift=0.02)[0] - iris
         radius = theme.iris_size * self._zoom
-        squeeze = min(float(np.linalg.norm(across)) / radius, 1.0)  # a turned eye is narrower
+        squeeze = min(float(np.linalg.norm(across)) / max(radius, 1e-6), 1.0)  # a turned eye is narrower
         shade = self._project(np.column_stack([x, top - 0.10 * tall]))
 
         patch = self._patch(canvas, np.concatenate([np.column_stack([x, top]), np.column_stack([x, bottom])]))
@@ -205,6 +207,8 @@ class ScreenFaceAvatar:
         def paint(ball: _Patch) -> None:
             ball.flood(colours["eye_white"])
             ball.fill(np.concatenate([self._project(np.column_stack([x, top + 0.3])), shade[::-1]]), colours["eye_shade"])
+            if theme.iris_size == 0.0:
+                return
             for share, colour, shift in (
                 (1.0, "iris_edge", 0.0), (0.90, "iris", 0.0), (0.66, "iris_light", 0.17), (0.62, "iris", 0.05), (0.50, "pupil", 0.0),
             ):  # fmt: skip

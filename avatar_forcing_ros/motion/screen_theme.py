@@ -31,7 +31,8 @@ class Theme:
     iris: str = "#3b7fb5"
     iris_light: str = "#7cc4ea"
     iris_edge: str = "#1c3f63"
-    iris_size: float = 0.185
+    iris_size: float = 0.185  # 0: an eye of one colour
+    eye_travel: float = 0.0  # how far the whole eye goes with the gaze; for eyes without an iris
     pupil: str = "#0d1622"
     highlight: str = "#ffffff"
     lash: str = "#3a2a26"
