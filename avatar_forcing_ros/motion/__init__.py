@@ -50,7 +50,7 @@ def make_avatar(
     if kind == "portrait":
         from avatar_forcing_ros.motion.portrait import PortraitAvatar
 
-        return PortraitAvatar.from_file(picture, size, network.device)
+        return PortraitAvatar.from_file(picture, size, network.device, cache=True)
     if kind == "screen_face":
         from avatar_forcing_ros.motion.screen_face import ScreenFaceAvatar
 

@@ -32,10 +32,11 @@ from avatar_forcing_ros.motion.face_openings import Eye, curve_matrix
 from avatar_forcing_ros.motion.face_shapes import Shapes
 from avatar_forcing_ros.motion.landmarks import HEAD_CENTRE, fit_pose, rotation_of
 from avatar_forcing_ros.motion.idle import breath
-from avatar_forcing_ros.motion.matte import behind_person, completed, person_mask
-from avatar_forcing_ros.motion.photo import crop_face, read_picture, sampled
+from avatar_forcing_ros.motion.matte import completed
+from avatar_forcing_ros.motion.photo import read_picture, sampled
 from avatar_forcing_ros.motion.portrait_fit import fitted_gains
 from avatar_forcing_ros.motion.portrait_mesh import grid_around, patch, seam, smoothstep, strip, triangles_around
+from avatar_forcing_ros.motion.portrait_source import Source, cache_file, load, store
 from avatar_forcing_ros.motion.warp import Warp
 
 _NECK = 0.8  # D; from the chin down to where the shoulders follow the head only a little
@@ -62,33 +63,44 @@ class PortraitAvatar:
     space = rig.SPACE
 
     def __init__(self, image: np.ndarray, size: int = 512, device: str = "cpu"):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise InputError(f"portrait: expected an image (H, W, 3) of uint8, got {image.shape} of {image.dtype}")
-        if min(image.shape[:2]) < _MIN_SIDE or size < _MIN_SIDE:
-            have = f"{image.shape[1]}x{image.shape[0]} at size {size}"
-            raise InputError(f"portrait: image {have}: both need {_MIN_SIDE} pixels or more")
+        _check(image, size)
+        self._set_up(Source.of(image, size), size, device)
+
+    @classmethod
+    def from_file(cls, path: str | Path, size: int = 512, device: str = "cpu", cache: bool = False) -> PortraitAvatar:
+        """Reads a picture of any usual format: colour, grey, 16 bits, transparent. Raises InputError when it cannot.
+
+        cache: keep what is found in the photo on disk (portrait_source.py), and take it from there.
+        """
+        picture = read_picture(path)
+        try:
+            _check(picture, size)
+            file = cache_file(Path(path), picture, size) if cache else None
+            source = (load(file) if file else None) or Source.of(picture, size)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        avatar = cls.__new__(cls)
+        fitted = bool(len(source.gain))
+        avatar._set_up(source, size, device)
+        if file and not fitted:
+            store(file, source)
+        return avatar
+
+    # ---- once per photo -------------------------------------------------------------------------------------------
+
+    def _set_up(self, source: Source, size: int, device: str) -> None:
         self.size = size
-        # The skin is kept finer than the picture where the source allows: moved by parts of a pixel it stays sharp.
-        self._skin, (points, *others) = crop_face(image, face_mesh.find_faces(image), size)
+        self._skin, points = source.skin, source.points
         self._fineness = self._skin.shape[0] / size
         self.photo = sampled(self._skin, size)
         self._measure(points)
         self._build_mesh(points)
-        self._cut_out(points, others)
+        self._cut_out(points, source.mask, source.background)
         self._prepare_openings(points)
-        self._gain = fitted_gains(self._draw)  # before another device: the same gains everywhere
+        if not len(source.gain):
+            source.gain = fitted_gains(self._draw)  # before another device: the same gains everywhere
+        self._gain = source.gain
         self._warp.use(device)
-
-    @classmethod
-    def from_file(cls, path: str | Path, size: int = 512, device: str = "cpu") -> PortraitAvatar:
-        """Reads a picture of any usual format: colour, grey, 16 bits, transparent. Raises InputError when it cannot."""
-        picture = read_picture(path)
-        try:
-            return cls(picture, size, device)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-
-    # ---- once per photo -------------------------------------------------------------------------------------------
 
     def _measure(self, points: np.ndarray) -> None:
         """The face's unit, axes and centre of turning, in pixels of the crop."""
@@ -155,9 +167,7 @@ class PortraitAvatar:
         back = self._pivot[2]
         return border + (back - border) * smoothstep(distance.min(axis=1) / (0.7 * self._unit))
 
-    def _cut_out(self, points: np.ndarray, others: list[np.ndarray]) -> None:
-        mask = person_mask(self.photo, points[FACE_OVAL, :2], [p[FACE_OVAL, :2] for p in others])
-        background = behind_person(self.photo, mask)
+    def _cut_out(self, points: np.ndarray, mask: np.ndarray, background: np.ndarray) -> None:
         # The person's own colour in mixed pixels, so that person over background gives the photo back.
         fine = self._skin.shape[1::-1]
         mask = cv2.resize(mask, fine, interpolation=cv2.INTER_LINEAR)
@@ -278,6 +288,14 @@ class PortraitAvatar:
 
 
 _AXES_UP = np.array([1.0, -1.0, -1.0])  # between y up, z near (landmarks.py) and the image's y down, z away
+
+
+def _check(image: np.ndarray, size: int) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise InputError(f"portrait: expected an image (H, W, 3) of uint8, got {image.shape} of {image.dtype}")
+    if min(image.shape[:2]) < _MIN_SIDE or size < _MIN_SIDE:
+        have = f"{image.shape[1]}x{image.shape[0]} at size {size}"
+        raise InputError(f"portrait: image {have}: both need {_MIN_SIDE} pixels or more")
 
 
 def _as_image(rotation: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ _FITTED: tuple[tuple[tuple[str, ...], float, bool, float, float], ...] = (
     (tuple("browDown" + s for s in _BOTH), 0.80, False, 0.80, 1.40),
 )  # fmt: skip
 _ROUNDS = 2
-_LOOKS = 3  # at each picture, as at a video's: the mesh settles on its own earlier result
+_LOOKS = 2  # at each picture, as at a video's: the mesh settles on its own earlier result
 _UNSEEN = 0.2  # less than this share of a movement measured: it cannot be seen on this face, and is drawn as defined
 
 
@@ -42,11 +42,18 @@ def fitted_gains(draw: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.nda
         for _ in range(_ROUNDS):
             for names, amplitude, both_ways, least, greatest in _FITTED:
                 index = [rig.INDEX[n] for n in names]
-                seen = [_seen(mesh, draw, gains, rest, index, amplitude * sign)[index] * sign for sign in ((1, -1) if both_ways else (1,))]
-                share = np.mean(seen, axis=0) / amplitude
+                steps = np.array([-1.0, -0.5, 0.5, 1.0] if both_ways else [0.5, 1.0]) * amplitude
+                seen = [_seen(mesh, draw, gains, rest, index, step)[index] for step in steps]
+                share = _slope(np.append(steps, 0.0), np.vstack([*seen, np.zeros(len(index))]))
                 wanted = gains[index] / np.maximum(share, 1e-3)
                 gains[index] = np.where(share < _UNSEEN, 1.0, np.clip(wanted, least, greatest))
     return gains
+
+
+def _slope(drawn: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """How much of what is drawn (n,) is seen (n, k), by least squares: (k,)."""
+    drawn = drawn - drawn.mean()
+    return drawn @ (seen - seen.mean(axis=0)) / (drawn @ drawn)
 
 
 def _seen(mesh, draw, gains, rest, index, value) -> np.ndarray:
