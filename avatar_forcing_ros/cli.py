@@ -43,6 +43,8 @@ def _add_run(commands) -> None:
     run.add_argument("--theme", default="", help="theme of the screen face")
     run.add_argument("--size", type=int, default=512, help="side of the images in pixels (default 512)")
     run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--commit", type=int, default=0, metavar="FRAMES", help="frames that a step of the generator commits (default: the back end's)")
+    run.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="presentation delay (default: measured, as short as it can be)")
     run.add_argument("--duration", type=float, default=0.0, metavar="SECONDS", help="stop after so long")
     run.add_argument("--loop", action="store_true", help="play the sources again and again (with --duration)")
     run.add_argument("--camera-topic", default="", metavar="TOPIC", help="camera topic in a bag (default: the first)")
@@ -79,14 +81,16 @@ def _run(arguments: argparse.Namespace) -> None:
 
             figures = run_offline(session, show)
         else:
+            import psutil
+
             from avatar_forcing_ros.supervisor import run_live
 
-            figures = run_live(session, arguments.config, show)
+            figures = run_live(session, arguments.config, show, psutil.Process().create_time())
     _print_figures(session.out, figures)
     if arguments.side_by_side and session.user_video:
         from avatar_forcing_ros.media.side_by_side import write_side_by_side
 
-        delay = 0.0 if arguments.offline else figures["presentation_delay_s"]
+        delay = 0.0 if arguments.offline else figures["presentation_delay_ms"]["start"] / 1000
         write_side_by_side(session.user_video, session.out, arguments.side_by_side, delay)
         print(f"{arguments.side_by_side}: user and avatar beside each other")
 
@@ -232,8 +236,15 @@ def _print_figures(out: str, figures: dict) -> None:
         return "-" if not value or value["p50"] is None else f"p50 {value['p50']:.1f}, p95 {value['p95']:.1f} ms"
 
     print(f"{out}: {figures['frames']} frames, {figures['fps'] or 0:.2f} fps, {figures['late_blocks']} late blocks")
-    for key in ("block_compute_ms", "render_ms", "reaction_latency_ms", "av_skew_ms"):
-        print(f"  {key.removesuffix('_ms').replace('_', ' '):18} {times(key)}")
+    for key in (
+        "block_compute_ms", "render_ms", "reaction_latency_ms", "sound_reaction_latency_ms", "presentation_delay_ms", "av_skew_ms",
+    ):  # fmt: skip
+        print(f"  {key.removesuffix('_ms').replace('_', ' '):22} {times(key)}")
+    if figures.get("cpu_cores"):
+        cores = figures["cpu_cores"]
+        print(f"  {'processor':22} {cores['face']:.2f} cores for the face, {cores['all']:.2f} with sources and recorder")
+    if figures.get("first_image_s"):
+        print(f"  {'first image':22} after {figures['first_image_s']:.1f} s")
     if figures.get("user_face_share") is not None and figures["user_face_share"] < 0.05:
         print("  note: no face was seen in the user's video, so the avatar could not react to it")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import OrderedDict, deque
 from pathlib import Path
 
 import numpy as np
 
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.timeline import BLOCK_FRAMES, FRAME_RATE, NANOSECONDS
+from avatar_forcing_ros.timeline import BLOCK_FRAMES, FRAME_NS, FRAME_RATE, NANOSECONDS
 
 TIMELINE_SECONDS = 60  # the plot shows the last minute
 SHOWN = {  # rows of the timeline: title -> coefficients whose mean is drawn
@@ -49,31 +50,82 @@ class Histogram:
         }
 
 
+class ReactionLatency:
+    """From each input (a camera frame, a frame of the user's sound) to the first image that used it or a later one.
+
+    `came(stamp)` is told of every input, `used(newest, published)` of every image, in whatever order the two arrive.
+    """
+
+    KEPT = 4 * FRAME_RATE  # inputs and images that wait for each other
+
+    def __init__(self) -> None:
+        self.histogram = Histogram()
+        self.track: deque = deque(maxlen=TIMELINE_SECONDS * FRAME_RATE)  # (seconds, ms)
+        self._waiting: deque = deque(maxlen=self.KEPT)  # stamps of inputs that no image has used yet, in order
+        self._newest: deque = deque(maxlen=self.KEPT)  # newest input that an image used, rising ...
+        self._published: deque = deque(maxlen=self.KEPT)  # ... and when the first such image left
+
+    def came(self, stamp_ns: int) -> None:
+        if self._newest and stamp_ns <= self._newest[-1]:
+            self._add(stamp_ns, self._published[bisect_left(self._newest, stamp_ns)])
+        else:
+            self._waiting.append(stamp_ns)
+
+    def used(self, newest_ns: int, published_ns: int) -> None:
+        if self._newest and newest_ns < self._newest[-1] - NANOSECONDS:  # time has jumped back
+            for kept in (self._waiting, self._newest, self._published):
+                kept.clear()
+        if self._newest and newest_ns <= self._newest[-1]:
+            return
+        self._newest.append(newest_ns)
+        self._published.append(published_ns)
+        while self._waiting and self._waiting[0] <= newest_ns:
+            self._add(self._waiting.popleft(), published_ns)
+
+    def _add(self, stamp_ns: int, published_ns: int) -> None:
+        latency = (published_ns - stamp_ns) / 1e6
+        self.histogram.add(latency)
+        self.track.append((stamp_ns / NANOSECONDS, latency))
+
+
 class RunStatistics:
     """Gathers a run's figures from what its nodes publish."""
 
     def __init__(self) -> None:
         self.frames = 0
         self.compute, self.render = Histogram(), Histogram()
-        self.latency, self.skew, self.interval_error = Histogram(), Histogram(), Histogram()
+        self.skew, self.interval_error, self.delay = Histogram(), Histogram(), Histogram()
+        self.camera_latency, self.sound_latency = ReactionLatency(), ReactionLatency()
+        self.first_delay_ms: float | None = None  # the presentation delay at the start
+        self.unheard_blocks = 0
         self.held_frames = self.late_blocks = self.lost_blocks = self.blocks = 0
         self.user_frames = self.user_frames_with_face = 0
         self._first_published = self._last_published = None
-        self._last_block_held = self._last_sequence = self._last_camera = None
+        self._last_block_held = self._last_sequence = self._last_heard = None
+        self._block_frames = BLOCK_FRAMES
         self._arrivals: OrderedDict[int, tuple[str, int]] = OrderedDict()
         kept = TIMELINE_SECONDS * FRAME_RATE
         self.user_track: deque = deque(maxlen=kept)  # (seconds, latent)
         self.avatar_track: deque = deque(maxlen=kept)
-        self.latency_track: deque = deque(maxlen=kept)  # (seconds, ms)
 
-    def add_user_motion(self, stamp_ns: int, latent: np.ndarray, confidence: float) -> None:
+    def add_user_motion(
+        self, stamp_ns: int, latent: np.ndarray, confidence: float, dropped_ns: tuple[int, ...] = ()
+    ) -> None:
+        """A camera frame that was tracked; dropped_ns: stamps of those before it that were not."""
+        for stamp in (*dropped_ns, stamp_ns):
+            self.camera_latency.came(stamp)
         self.user_frames += 1
         self.user_frames_with_face += confidence > 0.5
         if len(latent) == rig.DIM:
             self.user_track.append((stamp_ns / NANOSECONDS, latent))
 
-    def add_block(self, sequence: int, first_stamp_ns: int, latents: np.ndarray, compute_ms: float) -> None:
+    def add_block(
+        self, sequence: int, first_stamp_ns: int, latents: np.ndarray, compute_ms: float, unheard: bool = False
+    ) -> None:
+        """A block of latents (n, dim). unheard: it had to start before all of its speech had come."""
         self.blocks += 1
+        self.unheard_blocks += unheard
+        self._block_frames = len(latents)
         self.compute.add(compute_ms)
         if self._last_sequence is not None and sequence > self._last_sequence + 1:
             self.lost_blocks += sequence - self._last_sequence - 1
@@ -82,11 +134,18 @@ class RunStatistics:
             for i, latent in enumerate(latents):
                 self.avatar_track.append((first_stamp_ns / NANOSECONDS + i / FRAME_RATE, latent))
 
-    def add_image(self, frame: int, published_ns: int, camera_stamp_ns: int, render_ms: float, held: bool) -> None:
-        """One published image. Held frames before the first block are the calm face at the start, not lateness."""
+    def add_image(
+        self, frame: int, published_ns: int, camera_stamp_ns: int, render_ms: float, held: bool,
+        user_audio_stamp_ns: int = 0, delay_ns: int = 0,
+    ) -> None:
+        """One published image: the newest camera frame and frame of the user's sound that it used (0: none), and its
+        presentation delay. Held frames before the first block are the calm face at the start, not lateness."""
+        if delay_ns:  # in lockstep there is none
+            self.delay.add(delay_ns / 1e6)
+            self.first_delay_ms = self.first_delay_ms or delay_ns / 1e6
         if self.blocks and held:
             self.held_frames += 1
-            block = frame // BLOCK_FRAMES
+            block = frame // self._block_frames
             self.late_blocks += block != self._last_block_held
             self._last_block_held = block
         if self._last_published is not None:
@@ -97,11 +156,25 @@ class RunStatistics:
         self._last_published = published_ns
         self.frames += 1
         self.render.add(render_ms)
-        if camera_stamp_ns and not held and camera_stamp_ns != self._last_camera:
-            self._last_camera = camera_stamp_ns
-            latency = (published_ns - camera_stamp_ns) / 1e6
-            self.latency.add(latency)
-            self.latency_track.append((camera_stamp_ns / NANOSECONDS, latency))
+        if not held:
+            self.add_used(published_ns, camera_stamp_ns, user_audio_stamp_ns)
+
+    def add_used(self, published_ns: int, camera_stamp_ns: int, user_audio_stamp_ns: int) -> None:
+        """What an image with motion of its own has used of the user; for images that count in no other figure."""
+        if camera_stamp_ns:
+            self.camera_latency.used(camera_stamp_ns, published_ns)
+        if user_audio_stamp_ns:
+            self._add_heard(user_audio_stamp_ns)
+            self.sound_latency.used(user_audio_stamp_ns, published_ns)
+
+    def _add_heard(self, newest_ns: int) -> None:
+        """The user's sound comes frame after frame: all up to the newest one used have come."""
+        last = self._last_heard
+        if last is None or not 0 <= newest_ns - last < NANOSECONDS:
+            last = newest_ns - FRAME_NS
+        for stamp in range(last + FRAME_NS, newest_ns + 1, FRAME_NS):
+            self.sound_latency.came(stamp)
+        self._last_heard = newest_ns
 
     def add_arrival(self, kind: str, stamp_ns: int, arrived_ns: int) -> None:
         """kind 'image' or 'sound' with presentation stamp `stamp_ns` reached the viewer; pairs give the A/V skew."""
@@ -123,9 +196,12 @@ class RunStatistics:
             "late_blocks": self.late_blocks,
             "lost_blocks": self.lost_blocks,
             "held_frames": self.held_frames,
+            "unheard_blocks": self.unheard_blocks,
             "block_compute_ms": self.compute.summary(),
             "render_ms": self.render.summary(),
-            "reaction_latency_ms": self.latency.summary(),
+            "reaction_latency_ms": self.camera_latency.histogram.summary(),
+            "sound_reaction_latency_ms": self.sound_latency.histogram.summary(),
+            "presentation_delay_ms": {"start": self.first_delay_ms, **self.delay.summary()},
             "av_skew_ms": self.skew.summary(),
             "frame_interval_error_ms": {**self.interval_error.summary(), "p99": self.interval_error.percentile(99)},
             "user_frames": self.user_frames,
@@ -152,7 +228,7 @@ def plot_timeline(path: Path, statistics: RunStatistics, start_ns: int, title: s
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    rows = len(SHOWN) + bool(statistics.latency_track)
+    rows = len(SHOWN) + bool(statistics.camera_latency.track)
     figure, axes = plt.subplots(rows, 1, figsize=(11, 1.7 * rows + 0.8), sharex=True, layout="constrained")
     start = start_ns / NANOSECONDS
     for axis, (name, coefficients) in zip(axes, SHOWN.items(), strict=False):
@@ -161,11 +237,11 @@ def plot_timeline(path: Path, statistics: RunStatistics, start_ns: int, title: s
         axis.set_ylabel(name)
         axis.grid(alpha=0.3)
     axes[0].legend(loc="upper right", ncols=2)
-    if statistics.latency_track:
-        times, values = np.array(statistics.latency_track).T
+    if statistics.camera_latency.track:
+        times, values = np.array(statistics.camera_latency.track).T
         axes[-1].plot(times - start, values, color="tab:green", linewidth=0.8)
         axes[-1].set_ylabel("reaction\nlatency (ms)")
-        axes[-1].set_ylim(0, max(700, values.max() * 1.1))
+        axes[-1].set_ylim(0, values.max() * 1.2)
         axes[-1].grid(alpha=0.3)
     axes[-1].set_xlabel("seconds on the frame clock; the avatar is shown after the presentation delay")
     figure.suptitle(title)

@@ -28,6 +28,8 @@ class Session:
     device: str = "auto"
     precision: str = "auto"
     seed: int = 0
+    commit: int = 0  # frames that a step of the generator commits; 0: as the back end has it
+    delay: float = 0.0  # seconds from a frame's time to its showing; 0: measured
     duration: float = 0.0
     loop: bool = False
     camera_topic: str = ""

@@ -25,6 +25,8 @@ from avatar_forcing_ros.session import Session
 
 NAMESPACE = "avatar"
 READY_TIMEOUT_S = 90.0  # for a slow machine with a cold disk; a node that fails ends the wait at once
+NOT_THE_FACE = ("media_source", "recorder")  # what a run has beside the nodes that a robot runs
+RECORDER_NICE = 5  # a recording may wait, an image may not
 LEAD_S = 0.3  # from the last activation to the first frame of the sources
 TAIL_S = 0.4  # after the last frame has been shown
 QUIT_TIMEOUT_S = 30.0
@@ -53,10 +55,11 @@ def plan(session: Session) -> list[NodeProcess]:
     network = {"weights": session.weights, "device": session.device, "precision": session.precision}
     nodes = [
         NodeProcess("motion_generator", "motion_generator", "",
-                    {"generator": session.generator, "seed": session.seed, "portrait": session.portrait, **network}),
+                    {"generator": session.generator, "seed": session.seed, "portrait": session.portrait, **network,
+                     **({"commit_frames": session.commit} if session.commit else {})}),
         NodeProcess("renderer", "renderer", "",
                     {"avatar": session.avatar, "portrait": session.portrait, "theme": session.theme, "size": session.size,
-                     **network}),
+                     **network, **({"presentation_delay": session.delay} if session.delay else {})}),
         NodeProcess("recorder", "recorder", "",
                     {"out": session.out, "bag": session.bag, "timeline": str(session.timeline_path), "autostart": False}, is_last=True),
     ]  # fmt: skip
@@ -101,6 +104,9 @@ class Graph:
         self.folder = Path(tempfile.mkdtemp(prefix="avatar_forcing_"))
         self.peak_rss_mb = 0.0
         self.settled_rss_mb = self.last_rss_mb = None  # all nodes together, after warm-up and at the end
+        self.values: dict[str, dict[str, str]] = {}  # what each node last said in its diagnostics
+        self._cpu: dict[str, float] = {}  # seconds of processor that each node had used when the conversation began
+        self._cpu_from = 0.0
         self._monitor: threading.Thread | None = None
         self._ended = threading.Event()
 
@@ -129,6 +135,8 @@ class Graph:
         node.log = self.folder / f"{node.name}.log"
         with open(node.log, "w") as log:
             node.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        if node.executable == "recorder":
+            psutil.Process(node.process.pid).nice(RECORDER_NICE)
 
     def _watch_memory(self) -> None:
         started = time.monotonic()
@@ -144,6 +152,39 @@ class Graph:
             if time.monotonic() - started > SETTLED_S and len(self._running()) == len(self.nodes):
                 self.settled_rss_mb = self.settled_rss_mb or megabytes
                 self.last_rss_mb = megabytes
+
+    def begin_cpu(self) -> None:
+        """From now on the nodes' use of the processor counts."""
+        self._cpu, self._cpu_from = self._cpu_seconds(), time.monotonic()
+
+    def cpu_cores(self) -> dict[str, float]:
+        """Cores that each node has used since `begin_cpu`, as far as it still runs; their sums with and without what is
+        not the face (sources and recorder)."""
+        wall = time.monotonic() - self._cpu_from
+        cores = {path: (used - self._cpu[path]) / wall for path, used in self._cpu_seconds().items() if path in self._cpu}
+        face = sum(cores.get(n.path, 0.0) for n in self.nodes if n.executable not in NOT_THE_FACE)
+        cores = {**cores, "face": face, "all": sum(cores.values())}
+        return {path: round(value, 3) for path, value in cores.items()}
+
+    def _cpu_seconds(self) -> dict[str, float]:
+        seconds = {}
+        for node in self._running():
+            try:
+                seconds[node.path] = sum(psutil.Process(node.process.pid).cpu_times()[:2])
+            except psutil.Error:  # it has ended
+                pass
+        return seconds
+
+    def diagnosed(self) -> dict:
+        """Figures from the nodes' diagnostics: real-time factors, queue depths."""
+        factors, queues = {}, {}
+        for path, values in self.values.items():
+            for key, value in values.items():
+                if key == "real-time factor":
+                    factors[path] = float(value)
+                elif key.startswith("queued"):
+                    queues[f"{path}: {key}"] = float(value)
+        return {"real_time_factor": factors, "queues": queues}
 
     def _running(self) -> list[NodeProcess]:
         return [n for n in self.nodes if n.process.poll() is None]
@@ -182,19 +223,22 @@ class Graph:
                 node.process.wait()
 
 
-def run_live(session: Session, config: str = "", progress=lambda seconds, graph: None) -> dict:
+def run_live(
+    session: Session, config: str = "", progress=lambda seconds, graph: None, began: float | None = None
+) -> dict:
     """Runs a session through the ROS graph in real time and returns its figures, which are in session.out's .json.
 
-    progress: called about twice a second with the seconds played. Ctrl-C ends the session and keeps what was recorded.
+    progress: called about five times a second with the seconds played. began: when the user started it (seconds of the
+    system's clock; now, by default), from which the first image is timed. Ctrl-C ends the session and keeps what was recorded.
     """
     from avatar_forcing_ros.nodes.lifecycle_client import LifecycleClient  # rclpy only where there is ROS
 
-    out = Path(session.out)
+    out, began = Path(session.out), began or time.time()
     for old in (out.with_suffix(".json"), session.timeline_path):
         old.unlink(missing_ok=True)
     with Graph(session, config) as graph:
-        delay = 0.0
         with LifecycleClient(f"/{NAMESPACE}") as client:
+            client.on_values = graph.values.__setitem__
             first = [n.path for n in graph.nodes if not n.is_last]
             last = [n.path for n in graph.nodes if n.is_last]
             client.wait_for_state(last, "unconfigured", READY_TIMEOUT_S, graph.check)
@@ -202,15 +246,13 @@ def run_live(session: Session, config: str = "", progress=lambda seconds, graph:
                 if not client.change_state(path, "configure"):
                     raise AvatarForcingError(client.fault(path))
             client.wait_for_state(first, "active", READY_TIMEOUT_S, graph.check)
-            delay = client.get_parameter(f"/{NAMESPACE}/renderer", "presentation_delay")
             start = client.now() + LEAD_S
-            for node in graph.nodes:
-                if node.is_last:  # the recorder counts on presentation time
-                    begin = start + delay if node.executable == "recorder" else start
-                    client.set_parameter(node.path, "start_time", begin)
+            for path in last:
+                client.set_parameter(path, "start_time", start)
             for path in last:
                 if not client.change_state(path, "activate"):
                     raise AvatarForcingError(client.fault(path))
+            graph.begin_cpu()
             try:
                 while not graph.done():
                     graph.check()
@@ -218,18 +260,21 @@ def run_live(session: Session, config: str = "", progress=lambda seconds, graph:
                     progress(max(played, 0.0), graph)
                     if 0 < session.duration <= played:
                         break
-                    time.sleep(0.2)
-                time.sleep(delay + TAIL_S)
+                    client.spin(0.2)
+                measured = {"cpu_cores": graph.cpu_cores(), **graph.diagnosed()}
+                renderer = graph.values.get(f"/{NAMESPACE}/renderer", {})
+                client.spin(float(renderer.get("presentation delay s", 1.0)) + TAIL_S)
                 graph.check()
             except KeyboardInterrupt:
-                pass
+                measured, renderer = {}, {}
         graph.stop([n for n in graph.nodes if n.executable == "recorder"])
         report = out.with_suffix(".json")
         if not report.is_file():
             recorder = next(n for n in graph.nodes if n.executable == "recorder")
             raise AvatarForcingError(graph.reason(recorder, recorder.process.returncode))
         figures = {"mode": "live", "generator": session.generator, **json.loads(report.read_text())}
-        figures["presentation_delay_s"] = delay
+        figures["first_image_s"] = round(float(renderer["first image"]) - began, 2) if "first image" in renderer else None
+        figures |= measured
         figures["peak_rss_mb"] = graph.peak_rss_mb
         figures["rss_mb"] = {"settled": graph.settled_rss_mb, "end": graph.last_rss_mb}
         report.write_text(json.dumps(figures, indent=2) + "\n")

@@ -28,7 +28,8 @@ ARGUMENTS = (
     ("portrait", "", "image file of a face; empty: the one in the box"),
     ("theme", "", "theme of the screen face"),
     ("size", "512", "side of the images in pixels"),
-    ("presentation_delay", "0.56", "seconds from a frame's time to its showing"),
+    ("presentation_delay", "0.0", "seconds from a frame's time to its showing; 0: measured, as short as it can be"),
+    ("commit_frames", "0", "frames that a step of the generator commits; 0: as the back end has it"),
     ("params_file", PathJoinSubstitution([SHARE, "config", "avatar.yaml"]), "parameters of the nodes (YAML)"),
     ("use_sim_time", "false", "follow /clock, as when a bag is replayed"),
     ("fastdds_profile", "true", "use this package's Fast DDS profile, whose shared memory holds raw images"),
@@ -78,7 +79,8 @@ def generate_launch_description() -> LaunchDescription:
             ],
         ),
         node("motion_generator", "motion_generator", parameters=[{
-            "generator": text("generator"), "portrait": text("portrait"), **network,
+            "generator": text("generator"), "portrait": text("portrait"),
+            "commit_frames": ParameterValue(value["commit_frames"], value_type=int), **network,
         }]),
         node(
             "renderer", "renderer",

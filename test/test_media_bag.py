@@ -182,7 +182,7 @@ def test_what_the_writer_wrote_is_read_again(tmp_path, storage):
         for i in range(10):
             bag.write_image(START + i * S // 25, picture(i))
             bag.write_speech(START + i * S // 25, TONE[640 * i : 640 * i + 640])
-        bag.write_latents(START, 3, 75, latents, "rig", "reflex", False)
+        bag.write_latents(START, 3, 75, latents, "rig", "reflex", ("user audio",))
     bag.close()
     reader = open_media(str(path))
     assert len(list(reader.video())) == 10

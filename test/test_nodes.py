@@ -52,6 +52,7 @@ def block(first: int, sequence: int, latents: np.ndarray, space: str = "rig") ->
     )  # fmt: skip
     message.header.stamp = Time(nanoseconds=time_of(first)).to_msg()
     message.camera_stamps = [Time(nanoseconds=time_of(first + i)).to_msg() for i in range(len(latents))]
+    message.user_audio_stamps = [Time(nanoseconds=max(0, time_of(first + i - 1))).to_msg() for i in range(len(latents))]
     message.data = array.array("f", latents.astype(np.float32).tobytes())
     return message
 
@@ -186,11 +187,12 @@ def test_a_camera_image_becomes_motion_with_its_stamp_and_a_bad_one_is_an_error(
 # --- generator --------------------------------------------------------------------------------------------------
 
 
-def test_blocks_leave_at_block_cadence_without_any_input_and_with_one_that_stops(ros):
+def test_blocks_leave_in_step_with_the_clock_without_any_input_and_with_one_that_stops(ros):
     blocks, diagnostics = ros.collect(MotionLatentBlock, "/motion_blocks"), ros.collect(DiagnosticArray, "/diagnostics")
-    ros.start("motion_generator", "motion_generator")
+    ros.start("motion_generator", "motion_generator", commit_frames=5)
     ros.wait_for(lambda: len(blocks) >= 3, "blocks without input")
-    assert all(b.first_frame - a.first_frame == BLOCK_FRAMES and b.sequence == a.sequence + 1
+    assert all(b.frame_count == 5 for b in blocks) and not blocks[0].missing
+    assert all(b.first_frame - a.first_frame == 5 and b.sequence == a.sequence + 1
                for a, b in zip(blocks, blocks[1:], strict=False))  # fmt: skip
     assert {(b.space, b.model, b.latent_dim, b.frame_rate) for b in blocks} == {("rig", "reflex", rig.DIM, 25.0)}
     assert not any(b.fallback for b in blocks)
@@ -199,7 +201,7 @@ def test_blocks_leave_at_block_cadence_without_any_input_and_with_one_that_stops
     ros.wait_for_readers(publisher)
     smile = rig.pose(mouthSmileLeft=0.8, mouthSmileRight=0.8)
     count = len(blocks)
-    while len(blocks) < count + 4:  # a camera that works, then stops
+    while len(blocks) < count + 8:  # a camera that works, then stops
         stamp = ros.now_ns()
         message = MotionLatent(frame=frame_at(stamp), space="rig", confidence=1.0, data=smile)
         message.header.stamp = Time(nanoseconds=stamp).to_msg()
@@ -207,9 +209,10 @@ def test_blocks_leave_at_block_cadence_without_any_input_and_with_one_that_stops
         ros.wait_for(lambda s=stamp: ros.now_ns() > s + 20_000_000, "time")
     time.sleep(0.1)
     last = blocks[-1]
-    assert ns(last.camera_stamps[0]) > 0 and all(len(b.camera_stamps) == BLOCK_FRAMES for b in blocks)
+    assert ns(last.camera_stamps[0]) > 0 and all(len(b.camera_stamps) == 5 for b in blocks)
     assert max(last.data[rig.INDEX["mouthSmileLeft"] :: rig.DIM]) > 0.1  # it answers the smile
     ros.wait_for(lambda: blocks[-1].fallback, "a block that says its input is missing")
+    assert "user motion" in blocks[-1].missing
     count = len(blocks)
     ros.wait_for(lambda: len(blocks) >= count + 3, "blocks after the camera has stopped")
 
@@ -252,6 +255,7 @@ def test_image_and_speech_of_a_frame_leave_together_after_the_presentation_delay
     assert all(ns(f.header.stamp) == time_of(f.frame) + 600_000_000 for f in frames)
     assert all(ns(f.published) >= ns(f.header.stamp) for f in frames)  # never before its time
     assert ns(shown[first + 3].camera_stamp) == time_of(first + 3)
+    assert ns(shown[first + 3].user_audio_stamp) == time_of(first + 2)
     sounds = {ns(m.header.stamp): np.frombuffer(bytes(m.audio.data), "<i2") / 32768 for m in spoken}
     for f in range(first, last):
         assert np.allclose(sounds[time_of(f) + 600_000_000], 0.25 + (f - first) // BLOCK_FRAMES / 4, atol=1e-3)

@@ -4,17 +4,18 @@ from avatar_forcing_ros.motion.playout import EASE_FRAMES, HOLD_FRAMES, MotionPl
 
 
 def block(value: float, n: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    return np.full((n, 2), value, np.float32), np.arange(1, n + 1)
+    return np.full((n, 2), value, np.float32), np.tile(np.arange(1, n + 1), (2, 1)).T
 
 
 def test_frames_come_out_as_they_were_put_in():
     playout = MotionPlayout(np.zeros(2))
     latents = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
-    playout.put(100, latents, 7, np.arange(10))
+    playout.put(100, latents, 7, np.stack([np.arange(10), np.arange(10) + 50], 1))
     played = [playout.frame_at(100 + i) for i in range(10)]
     assert np.allclose([p.latent for p in played], latents)
     assert all(p.block == 7 and not p.held for p in played)
     assert [p.camera_stamp_ns for p in played] == list(range(10))
+    assert [p.user_audio_stamp_ns for p in played] == list(range(50, 60))
 
 
 def test_before_the_first_block_the_face_is_at_rest():

@@ -3,7 +3,7 @@ import json
 import numpy as np
 
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.report import Histogram, RunStatistics, plot_timeline, write_json
+from avatar_forcing_ros.report import Histogram, ReactionLatency, RunStatistics, plot_timeline, write_json
 from avatar_forcing_ros.timeline import FRAME_NS, time_of
 
 
@@ -20,7 +20,8 @@ def test_percentiles_agree_with_numpy_to_the_bin():
 def run(statistics: RunStatistics, frames: range, delay_ns: int = 500_000_000, held=lambda f: False) -> None:
     for f in frames:
         published = time_of(f) + delay_ns
-        statistics.add_image(f, published, time_of(f), 5.0, held(f))
+        statistics.add_user_motion(time_of(f), rig.neutral(), 1.0)
+        statistics.add_image(f, published, time_of(f), 5.0, held(f), time_of(f - 1), delay_ns)
         statistics.add_arrival("image", published, published + 3_000_000)
         statistics.add_arrival("sound", published, published + 1_000_000)
 
@@ -36,6 +37,8 @@ def test_figures_of_a_steady_run():
     figures = statistics.summary()
     assert figures["frames"] == 250 and figures["fps"] == 25.0 and figures["late_blocks"] == 0
     assert abs(figures["reaction_latency_ms"]["p95"] - 500) < 0.5
+    assert abs(figures["sound_reaction_latency_ms"]["p95"] - 540) < 0.5
+    assert figures["presentation_delay_ms"]["start"] == 500
     assert abs(figures["av_skew_ms"]["max"] - 2) < 1e-6
     assert figures["frame_interval_error_ms"]["max"] == 0
 
@@ -47,6 +50,37 @@ def test_a_block_that_is_late_is_counted_once_and_the_calm_start_is_not():
     run(statistics, range(1020, 1050), held=lambda f: 1030 <= f < 1036)
     figures = statistics.summary()
     assert figures["late_blocks"] == 1 and figures["held_frames"] == 6
+
+
+def test_the_latency_of_every_input_counts_whichever_of_the_two_is_told_first():
+    latency = ReactionLatency()
+    ms = 1_000_000
+    for stamp in (0, 40, 80):
+        latency.came(stamp * ms)
+    latency.used(40 * ms, 200 * ms)  # this image has seen the frames of 0 and 40
+    latency.used(40 * ms, 240 * ms)  # a second one adds nothing
+    latency.used(120 * ms, 280 * ms)
+    latency.came(120 * ms)  # told after the image that used it
+    latency.came(100 * ms)  # an image that was dropped on the way: the first one with a newer frame answers it
+    assert sorted(value for _, value in latency.track) == [160.0, 160.0, 180.0, 200.0, 200.0]
+    latency.used(-5_000 * ms, 300 * ms)  # time has jumped back
+    latency.came(-5_000 * ms)
+    assert latency.histogram.count == 6
+
+
+def test_memory_of_inputs_that_no_image_ever_uses_is_bounded():
+    latency = ReactionLatency()
+    for i in range(10_000):
+        latency.came(i)
+    assert len(latency._waiting) == ReactionLatency.KEPT and latency.histogram.count == 0
+
+
+def test_frames_of_sound_between_two_images_count_each():
+    statistics = RunStatistics()
+    for f in (100, 105, 110):
+        statistics.add_used(time_of(f + 4), 0, time_of(f))
+    assert statistics.sound_latency.histogram.count == 11  # 100, 101 .. 110
+    assert statistics.sound_latency.histogram.max == 8 * 40
 
 
 def test_lost_blocks_show():

@@ -89,11 +89,17 @@ def test_live_run_through_the_ros_graph_and_its_bag_as_the_next_input(tmp_path):
     pytest.importorskip("rclpy", reason="needs ROS: a plain Python install has no graph")
     out, bag = tmp_path / "live.mp4", tmp_path / "bag"
     inputs = ("--user-video", SAMPLE_USER_VIDEO, "--avatar-audio", SAMPLE_AVATAR_AUDIO)
-    assert run(*inputs, "--out", out, "--duration", 5, "--bag", bag, "--size", 256, "--avatar", "portrait") == 0
+    assert run(*inputs, "--out", out, "--duration", 5, "--bag", bag, "--size", 256, "--avatar", "portrait", "--delay", 0.3) == 0
     figures = json.loads(out.with_suffix(".json").read_text())
     assert KEYS | {"peak_rss_mb"} <= figures.keys()
     assert figures["mode"] == "live" and figures["frames"] >= 100 and figures["lost_blocks"] == 0
     assert figures["user_face_share"] > 0.9
+    assert figures["presentation_delay_ms"]["p50"] == figures["presentation_delay_ms"]["start"] == 300
+    assert figures["first_image_s"] > 0 and 0 < figures["cpu_cores"]["face"] < figures["cpu_cores"]["all"]
+    assert {"/avatar/renderer", "/avatar/motion_generator", "/avatar/user/face"} <= figures["real_time_factor"].keys()
+    # Every image that used a frame of the user left after that frame, and within the delay of the slowest machine.
+    for key in ("reaction_latency_ms", "sound_reaction_latency_ms"):
+        assert 0 < figures[key]["p50"] <= figures[key]["p95"] <= figures[key]["max"]
     # The file is one timeline: the speech lies where the source has it, however slow the machine.
     spoken, given = sound_of(out)[:64000], sound_of(SAMPLE_AVATAR_AUDIO)[:64000]
     lags = np.arange(-3200, 3200, 16)

@@ -13,6 +13,8 @@ import numpy as np
 
 from avatar_forcing_ros.errors import InputError
 
+LOOK_AHEAD = 1  # frames of the avatar's speech that a rolling step waits for beyond those that it commits
+
 
 @dataclass(frozen=True)
 class BlockSignals:
@@ -43,6 +45,7 @@ class BlockSignals:
 class GeneratorStream(Protocol):
     block_frames: int  # frames of signals that a step takes
     commit_frames: int  # frames of motion that a step returns; the next step begins so many frames later
+    frame_causal: bool  # a frame of motion uses the signals up to its own only; else those of the whole block
 
     def step(self, signals: BlockSignals) -> np.ndarray:
         """Signals of `block_frames` frames, the later ones as far as they are known -> the motion latents

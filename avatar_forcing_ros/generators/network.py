@@ -55,6 +55,8 @@ class NetworkStream:
     trained with such marks; else the last known one is held.
     """
 
+    frame_causal = False
+
     def __init__(self, model: AvatarForcing, motion: MotionStream, seed: int = 0) -> None:
         """motion: a stream that was not primed; it is primed here with a quiet scene, and begins behind that."""
         self.model, self.motion = model, motion

@@ -24,6 +24,7 @@ from avatar_forcing_ros.generators.base import BlockSignals, checked_commit
 MIRROR_DELAY_FRAMES = 6  # 240 ms: people mirror each other later than that, but the rest of the chain adds its own
 SMILE_GAIN = 0.9
 HEAD_GAIN = 0.45
+COMMIT_FRAMES = 2  # the default; the motion is the same for every length
 
 _I = rig.INDEX
 _SMILE = [_I["mouthSmileLeft"], _I["mouthSmileRight"]]
@@ -128,7 +129,9 @@ def _centroid(power: np.ndarray, band: np.ndarray) -> float:
 class ReflexStream:
     """See the module. Deterministic for a seed. A step takes any number of frames and returns as many."""
 
-    def __init__(self, seed: int, commit_frames: int = BLOCK_FRAMES) -> None:
+    frame_causal = True
+
+    def __init__(self, seed: int, commit_frames: int = COMMIT_FRAMES) -> None:
         self._seed = seed
         self.block_frames = self.commit_frames = commit_frames
         self.reset()
@@ -288,4 +291,4 @@ class ReflexGenerator:
     dim = rig.DIM
 
     def open(self, portrait: np.ndarray | None, seed: int, commit_frames: int | None = None) -> ReflexStream:
-        return ReflexStream(seed, checked_commit(commit_frames, BLOCK_FRAMES))
+        return ReflexStream(seed, checked_commit(commit_frames, BLOCK_FRAMES, COMMIT_FRAMES))

@@ -5,14 +5,36 @@ The same buffer serves the live node and the offline run, so both feed a generat
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from avatar_forcing_ros.generators.base import BlockSignals
-from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
+from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME, time_of
+
+AVATAR_AUDIO, USER_AUDIO, USER_MOTION = "avatar audio", "user audio", "user motion"  # the inputs
 
 KEPT_FRAMES = 4 * FRAME_RATE  # older frames are overwritten: the buffer never grows
 HOLD_FRAMES = FRAME_RATE // 2  # how long the last seen face stands in for a missing one at full confidence
 FADE_FRAMES = FRAME_RATE  # over which its confidence then falls to 0
+
+
+class UsedInput(NamedTuple):
+    """What of the user a block of n frames was told, for each of its frames.
+
+    camera_stamps: (n,) int64, stamp in ns of the camera frame used; 0 for none.
+    user_audio_stamps: (n,) int64, start in ns of the newest frame of the user's sound up to this one; 0 for none.
+    """
+
+    camera_stamps: np.ndarray
+    user_audio_stamps: np.ndarray
+
+    def of_step(self, commit_frames: int, frame_causal: bool) -> UsedInput:
+        """What the motion of the first `commit_frames` frames has used: a back end that is not frame-causal looks at its
+        whole block, so each of them has used the newest of all."""
+        if frame_causal:
+            return UsedInput(self.camera_stamps[:commit_frames], self.user_audio_stamps[:commit_frames])
+        return UsedInput(*(np.full(commit_frames, stamps.max()) for stamps in self))
 
 
 class _AudioTrack:
@@ -71,19 +93,25 @@ class SignalBuffer:
         self._stamp[slot], self._frame[slot] = stamp_ns, frame
         self._newest_motion = max(self._newest_motion, frame)
 
-    def missing(self, first_frame: int, count: int) -> list[str]:
-        """Names of the inputs that have not yet reached the end of the block but were alive within the last 2 s."""
-        last = first_frame + count - 1
-        newest = {
-            "user audio": self._user_audio.newest,
-            "avatar audio": self._avatar_audio.newest,
-            "user motion": self._newest_motion,
-        }
-        return [name for name, frame in newest.items() if last - 2 * FRAME_RATE <= frame < last]
+    def missing(self, last: int) -> list[str]:
+        """Names of the inputs that have not yet reached frame `last` but were alive within the 2 s before it."""
+        return [name for name, frame in self._newest().items() if last - 2 * FRAME_RATE <= frame < last]
 
-    def block(self, first_frame: int, count: int) -> tuple[BlockSignals, np.ndarray]:
-        """The signals of frames [first_frame, first_frame + count) as far as they are there, and for each frame
-        the stamp (ns) of the camera frame it uses (count,) int64, 0 where there is none.
+    def alive(self, last: int) -> set[str]:
+        """Names of the inputs that came within the 2 s before frame `last`, or later."""
+        return {name for name, frame in self._newest().items() if last - 2 * FRAME_RATE <= frame}
+
+    def speech_after(self, frame: int) -> int:
+        """How many frames of the avatar's speech have come from `frame` on."""
+        return max(0, self._avatar_audio.newest - frame + 1)
+
+    def _newest(self) -> dict[str, int]:
+        return {
+            AVATAR_AUDIO: self._avatar_audio.newest, USER_AUDIO: self._user_audio.newest, USER_MOTION: self._newest_motion,
+        }  # fmt: skip
+
+    def block(self, first_frame: int, count: int) -> tuple[BlockSignals, UsedInput]:
+        """The signals of frames [first_frame, first_frame + count) as far as they are there, and which of the user's they are.
 
         A frame without a camera frame repeats the newest earlier one; after half a second its confidence falls to 0.
         """
@@ -112,7 +140,8 @@ class SignalBuffer:
             user_audio_known=user_known,
             user_motion_known=known,
         )
-        return signals, stamps
+        heard = np.maximum.accumulate(np.where(user_known, frames, -1))
+        return signals, UsedInput(stamps, np.where(heard >= 0, time_of(heard), 0))
 
     def _newest_at(self, frame: int) -> int | None:
         """Slot of the newest camera frame at or before `frame`, no older than the hold and the fade."""

@@ -48,7 +48,9 @@ float32 frame_rate
 string space
 string model
 bool fallback
+string[] missing
 builtin_interfaces/Time[] camera_stamps
+builtin_interfaces/Time[] user_audio_stamps
 float32 compute_ms
 float32[] data
 """
@@ -207,16 +209,18 @@ class BagWriter:
         latents: np.ndarray,
         space: str,
         model: str,
-        fallback: bool,
+        missing: tuple[str, ...] = (),
         camera_stamps_ns: tuple[int, ...] = (),
+        user_audio_stamps_ns: tuple[int, ...] = (),
         compute_ms: float = 0.0,
     ) -> None:
-        """Topic /motion_blocks: a MotionLatentBlock of latents (n, dim)."""
+        """Topic /motion_blocks: a MotionLatentBlock of latents (n, dim). missing: the inputs that were late."""
         data = np.ascontiguousarray(latents, np.float32)
-        stamps = [self._stamp(ns) for ns in camera_stamps_ns]
+        stamps = [[self._stamp(ns) for ns in of_input] for of_input in (camera_stamps_ns, user_audio_stamps_ns)]
         self._write(
             "/motion_blocks", _BLOCK, stamp_ns, self._header(stamp_ns, "avatar"), sequence, first_frame,
-            data.shape[0], data.shape[1], float(FRAME_RATE), space, model, fallback, stamps, compute_ms, data.ravel(),
+            data.shape[0], data.shape[1], float(FRAME_RATE), space, model, bool(missing), list(missing), *stamps,
+            compute_ms, data.ravel(),
         )  # fmt: skip
 
     def close(self) -> None:

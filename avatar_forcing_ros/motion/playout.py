@@ -19,6 +19,7 @@ class PlayedFrame:
     latent: np.ndarray  # (dim,)
     block: int  # sequence of the block it came from; -1 while none has come
     camera_stamp_ns: int  # newest camera frame used; 0 for none
+    user_audio_stamp_ns: int  # newest frame of the user's sound used; 0 for none
     held: bool  # no motion had arrived for this frame
 
 
@@ -36,19 +37,20 @@ class MotionPlayout:
         self._latents = np.zeros((KEPT_FRAMES, len(self._rest)), dtype=np.float32)
         self._frames = np.full(KEPT_FRAMES, -1, dtype=np.int64)
         self._blocks = np.zeros(KEPT_FRAMES, dtype=np.int64)
-        self._stamps = np.zeros(KEPT_FRAMES, dtype=np.int64)
+        self._stamps = np.zeros((KEPT_FRAMES, 2), dtype=np.int64)  # of the camera, of the user's sound
         self._shown = self._rest.copy()
         self._missing = 0  # frames in a row without motion
         self._rejoin = 0
         self._block = -1
-        self._stamp = 0
+        self._stamp = (0, 0)
 
-    def put(self, first_frame: int, latents: np.ndarray, block: int, camera_stamps_ns: np.ndarray) -> None:
-        """A block of latents (n, dim) from `first_frame` on; camera_stamps_ns (n,) int64."""
+    def put(self, first_frame: int, latents: np.ndarray, block: int, stamps_ns: np.ndarray) -> None:
+        """A block of latents (n, dim) from `first_frame` on; stamps_ns (n, 2) int64: newest camera frame and newest frame of
+        the user's sound used."""
         for i, latent in enumerate(latents):
             slot = (first_frame + i) % KEPT_FRAMES
             self._latents[slot], self._frames[slot] = latent, first_frame + i
-            self._blocks[slot], self._stamps[slot] = block, camera_stamps_ns[i]
+            self._blocks[slot], self._stamps[slot] = block, stamps_ns[i]
 
     def has(self, frame: int) -> bool:
         return bool(self._frames[frame % KEPT_FRAMES] == frame)
@@ -62,10 +64,10 @@ class MotionPlayout:
             target = self._latents[slot]
             self._shown = self._shown + (target - self._shown) / (self._rejoin + 1)
             self._rejoin = max(self._rejoin - 1, 0)
-            self._block, self._stamp = int(self._blocks[slot]), int(self._stamps[slot])
-            return PlayedFrame(self._shown.copy(), self._block, self._stamp, held=False)
+            self._block, self._stamp = int(self._blocks[slot]), tuple(self._stamps[slot].tolist())
+            return PlayedFrame(self._shown.copy(), self._block, *self._stamp, held=False)
         self._missing += 1
         if self._missing > HOLD_FRAMES:
             left = max(EASE_FRAMES - (self._missing - HOLD_FRAMES), 0)
             self._shown = self._rest + (self._shown - self._rest) * (left / (left + 1))
-        return PlayedFrame(self._shown.copy(), self._block, self._stamp, held=True)
+        return PlayedFrame(self._shown.copy(), self._block, *self._stamp, held=True)

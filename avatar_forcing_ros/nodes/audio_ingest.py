@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import threading
 from collections import deque
 
 import numpy as np
@@ -22,6 +23,7 @@ from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
 from avatar_forcing_ros.nodes.sound import PLAIN, STAMPED, TYPED_FAMILY
 from avatar_forcing_ros.timeline import (
+    FRAME_RATE,
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
     frame_at,
@@ -51,6 +53,7 @@ class AudioIngest(AvatarNode):
         self.declare("channel", -1, "the channel to use, from 0; -1: the mean of all", -1, 63)
         self.declare("release_delay", 0.03, "seconds after a frame's end at which the avatar's speech is released", 0.0, 1.0)
         self.declare("max_queue_seconds", 120.0, "how much of the avatar's speech may wait", 1.0, 3600.0)
+        self._lock = threading.Lock()  # of the speech queue and the frame that is released next
 
     def setup(self) -> None:
         speaker = self.param("speaker")
@@ -83,7 +86,10 @@ class AudioIngest(AvatarNode):
             self.create_timer(0.2, self._find_info)
         self.create_timer(0.1, self._flush)
         if self._queue is not None:
-            self.create_timer(0.02, self._release)
+            self.run_thread(self._release)
+
+    def stop(self) -> None:
+        self.join_threads()
 
     def on_time_jump(self) -> None:
         if self.active:
@@ -92,9 +98,10 @@ class AudioIngest(AvatarNode):
             self._resampler.flush()
             self._last_message = None
             self._undescribed.clear()
-            self._next_frame = None
-            if self._queue is not None:
-                self._queue.reset()
+            with self._lock:
+                self._next_frame = None
+                if self._queue is not None:
+                    self._queue.reset()
 
     def _find_info(self) -> None:
         """Read the description as its writer offers it: latched where it is live, plain where an old bag replays it."""
@@ -145,7 +152,8 @@ class AudioIngest(AvatarNode):
         """16 kHz sound, as the resampler gives it, to the queue or the clock."""
         for stretch, stamp in stretches:
             if self._queue is not None:
-                dropped = self._queue.push(stretch, stamp)
+                with self._lock:
+                    dropped = self._queue.push(stretch, stamp)
                 if dropped:
                     self.count("dropped samples", dropped)
                     self.warn(f"speech queue is full: dropped {dropped / SAMPLE_RATE:.2f} s")
@@ -161,16 +169,22 @@ class AudioIngest(AvatarNode):
             self.get_logger().error(self._refused)
 
     def _release(self) -> None:
-        """Publish the speech of every frame whose end has passed by `release_delay`."""
-        if not self.active:
-            return
-        due = frame_at(self.now_ns() - seconds_to_ns(self.param("release_delay")))  # this frame is still running
-        if self._next_frame is None or not self._next_frame <= due < self._next_frame + SAMPLE_RATE:
-            self._next_frame = due
-        while self._next_frame < due:
-            samples, known = self._queue.pop_frame(self._next_frame)
-            self._publish(self._next_frame, [samples], [known])
-            self._next_frame += 1
+        """Publish the speech of every frame `release_delay` after the frame's end, to the moment."""
+        delay = seconds_to_ns(self.param("release_delay"))
+        while self.active:
+            running = max(0, frame_at(self.now_ns() - delay))  # simulated time may begin at 0
+            with self._lock:
+                if self._next_frame is None or not self._next_frame <= running < self._next_frame + FRAME_RATE:
+                    self._next_frame = running
+                frame = self._next_frame
+            if not self.wait_until(time_of(frame + 1) + delay):
+                continue
+            with self._lock:
+                if self._next_frame != frame:  # time has jumped
+                    continue
+                samples, known = self._queue.pop_frame(frame)
+                self._next_frame += 1
+            self._publish(frame, [samples], [known])
 
     def _publish(self, first_frame: int, frames: list[np.ndarray], known: list[bool]) -> None:
         message = AudioFrames(first_frame=first_frame, sample_rate=SAMPLE_RATE, samples_per_frame=SAMPLES_PER_FRAME)
@@ -182,7 +196,8 @@ class AudioIngest(AvatarNode):
         self.count("frames", len(frames))
 
     def _clear_speech(self, request, response):
-        seconds = self._queue.clear()
+        with self._lock:
+            seconds = self._queue.clear()
         response.success, response.message = True, f"dropped {seconds:.2f} s of speech"
         return response
 

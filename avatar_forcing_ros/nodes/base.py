@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import sys
 import threading
 import traceback
@@ -258,11 +259,14 @@ def run_node(node_class: type[AvatarNode]) -> int:
     _keep_memory_flat()
     rclpy.init()
     cv2.setNumThreads(1)  # every node is a process of its own; the cores are shared among them
+    sys.setswitchinterval(0.001)  # a thread whose image is due does not wait 5 ms for one that reads a message
     node, fault = None, ""
     try:
         node = node_class()
         ok = TransitionCallbackReturn.SUCCESS
         if not node.param("autostart") or (node.trigger_configure() == ok and node.trigger_activate() == ok):
+            gc.collect()
+            gc.freeze()  # what is there now stays: later collections are short
             rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import threading
+import time
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -16,7 +17,8 @@ from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
 from avatar_forcing_ros.nodes.images import message_to_rgb
 from avatar_forcing_ros.nodes.unpack import nanoseconds
-from avatar_forcing_ros.timeline import NANOSECONDS, frame_at, ns_to_seconds
+from avatar_forcing_ros.pacing import Recent
+from avatar_forcing_ros.timeline import FRAME_RATE, NANOSECONDS, frame_at, ns_to_seconds
 
 
 class FaceIngest(AvatarNode):
@@ -34,11 +36,13 @@ class FaceIngest(AvatarNode):
         self.declare("learn_seconds", 2.0, "how long the user's neutral face is learned", 0.0, 30.0)
         self._arrived = threading.Condition()
         self._waiting = None  # the newest image that has not been tracked
+        self._dropped: list = []  # stamps of the images before it that there was no time for
 
     def setup(self) -> None:
         self._tracker = make_tracker(self.param("space"), self.param("learn_seconds"), self.network())
         self._publisher = self.create_publisher(MotionLatent, "motion", qos.reliable(50))
         self._confidence, self._faces, self._last_stamp = 0.0, 0, 0
+        self._track_ms = Recent(100)
 
     def start(self) -> None:
         kind, topic = (CompressedImage, "camera/image_raw/compressed") if self.param("compressed") else (Image, "camera/image_raw")
@@ -64,6 +68,7 @@ class FaceIngest(AvatarNode):
         with self._arrived:
             if self._waiting is not None:
                 self.count("dropped images")
+                self._dropped = [*self._dropped[-FRAME_RATE:], self._waiting.header.stamp]
             self._waiting = message
             self._arrived.notify()
 
@@ -72,23 +77,27 @@ class FaceIngest(AvatarNode):
             with self._arrived:
                 self._arrived.wait_for(lambda: self._waiting is not None or not self.active, timeout=1.0)
                 message, self._waiting = self._waiting, None
+                dropped, self._dropped = self._dropped, []
             if message is None:
                 continue
             stamp = nanoseconds(message.header.stamp)
             if stamp == 0:  # a driver that does not stamp
                 stamp = self.now_ns()
                 self.count("unstamped images")
+            began = time.perf_counter()
             with self.usable():
                 face = self._tracker.track(message_to_rgb(message), ns_to_seconds(stamp))
                 self._confidence, self._faces, self._last_stamp = face.confidence, face.faces, stamp
-                self._publish(face, stamp)
+                self._publish(face, stamp, dropped)
+                self._track_ms.add(1000 * (time.perf_counter() - began))
 
-    def _publish(self, face, stamp: int) -> None:
+    def _publish(self, face, stamp: int, dropped: list) -> None:
         message = MotionLatent(
             frame=frame_at(stamp),
             space=self.param("space"),
             confidence=float(face.confidence),
             faces=int(face.faces),
+            dropped_stamps=dropped,
         )
         message.header.stamp = Time(nanoseconds=stamp).to_msg()
         message.data = array.array("f", face.motion.astype(np.float32).tobytes())
@@ -98,7 +107,9 @@ class FaceIngest(AvatarNode):
     def report(self):
         if not self.active:
             return super().report()
-        values = {"confidence": float(self._confidence), "faces": self._faces}
+        track_ms = self._track_ms.quantile(50)
+        values = {"confidence": float(self._confidence), "faces": self._faces, "track ms": track_ms,
+                  "real-time factor": track_ms * FRAME_RATE / 1000, "queued images": int(self._waiting is not None)}  # fmt: skip
         if self.unusable:
             return DiagnosticStatus.ERROR, self.unusable, values
         if not self._last_stamp or self.now_ns() - self._last_stamp > 2 * NANOSECONDS:

@@ -10,9 +10,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter as ParameterMessage
-from rcl_interfaces.srv import GetParameters, SetParameters
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter, parameter_value_to_python
+from rclpy.parameter import Parameter
 
 from avatar_forcing_ros.errors import AvatarForcingError
 
@@ -33,6 +33,7 @@ class LifecycleClient:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._faults: dict[str, str] = {}
+        self.on_values: Callable[[str, dict[str, str]], None] = lambda path, values: None  # told of all diagnostics
         self._services: dict = {}
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         return self
@@ -44,6 +45,12 @@ class LifecycleClient:
 
     def now(self) -> float:
         return self._node.get_clock().now().nanoseconds / 1e9
+
+    def spin(self, seconds: float) -> None:
+        """Listen to the nodes' diagnostics for so long."""
+        deadline = time.monotonic() + seconds
+        while (remaining := deadline - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=remaining)
 
     def fault(self, path: str) -> str:
         """Why a node's last transition failed, as it says in its diagnostics."""
@@ -75,12 +82,6 @@ class LifecycleClient:
         response = self._call(self._client(ChangeState, f"{path}/change_state"), request)
         return response is not None and response.success
 
-    def get_parameter(self, path: str, name: str):
-        response = self._call(self._client(GetParameters, f"{path}/get_parameters"), GetParameters.Request(names=[name]))
-        if response is None:
-            raise AvatarForcingError(f"node {path} does not answer")
-        return parameter_value_to_python(response.values[0])
-
     def set_parameter(self, path: str, name: str, value) -> None:
         message: ParameterMessage = Parameter(name, value=value).to_parameter_msg()
         response = self._call(self._client(SetParameters, f"{path}/set_parameters"), SetParameters.Request(parameters=[message]))
@@ -103,5 +104,6 @@ class LifecycleClient:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
+            self.on_values(status.name, {item.key: item.value for item in status.values})
             if status.level == status.ERROR:
                 self._faults[status.name] = status.message

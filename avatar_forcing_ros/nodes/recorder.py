@@ -10,6 +10,7 @@ from sensor_msgs.msg import Image
 
 from avatar_forcing_ros.audio.decode import AudioDecoder
 from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.generators.signals import AVATAR_AUDIO
 from avatar_forcing_ros.media.bag import BagWriter
 from avatar_forcing_ros.media.writer import VideoWriter
 from avatar_forcing_ros.msg import AvatarFrame, MotionLatent, MotionLatentBlock
@@ -43,7 +44,7 @@ class Recorder(AvatarNode):
         self.declare("timeline", "", "the plot to write; empty: beside the mp4, with the ending .timeline.png")
         self.declare("bag", "", "a rosbag2 folder to write as well; empty: none")
         self.declare("bag_storage", "mcap", "storage of the bag", choices=("mcap", "sqlite3"))
-        self.declare("start_time", 0.0, "presentation time in seconds of the file's first frame; 0: the first image", 0.0, 1e12)
+        self.declare("start_time", 0.0, "ROS time in seconds of the file's first frame, which is shown the presentation delay later; 0: the first image", 0.0, 1e12)
         self._queue: queue.Queue = queue.Queue(QUEUE_LENGTH)
         self._video = self._bag = None
 
@@ -85,7 +86,10 @@ class Recorder(AvatarNode):
     def _relative(self, stamp: int) -> int:
         """Presentation stamp -> nanoseconds from the file's start; negative before it."""
         if self._origin is None:
-            self._origin = seconds_to_ns(self.param("start_time")) or stamp
+            start = seconds_to_ns(self.param("start_time"))
+            if start and (not self._delay or stamp < start + self._delay):
+                return -1
+            self._origin = start + self._delay if start else stamp
         return stamp - self._origin
 
     def _put(self, item) -> None:
@@ -108,20 +112,27 @@ class Recorder(AvatarNode):
     def _on_frame(self, message: AvatarFrame) -> None:
         stamp = nanoseconds(message.header.stamp)
         self._delay = stamp - message.frame * FRAME_NS
-        if self.param("start_time") and stamp < seconds_to_ns(self.param("start_time")):
-            return  # the calm face before the conversation begins
-        published, camera = nanoseconds(message.published), nanoseconds(message.camera_stamp)
-        self._statistics.add_image(message.frame, published, camera, message.render_ms, message.held)
+        published = nanoseconds(message.published)
+        camera, sound = nanoseconds(message.camera_stamp), nanoseconds(message.user_audio_stamp)
+        if message.frame * FRAME_NS >= seconds_to_ns(self.param("start_time")):
+            self._statistics.add_image(
+                message.frame, published, camera, message.render_ms, message.held, sound, self._delay
+            )
+        elif not message.held:  # before the conversation begins, but it may have seen its first images
+            self._statistics.add_used(published, camera, sound)
 
     def _on_block(self, message: MotionLatentBlock) -> None:
         stamp = nanoseconds(message.header.stamp)
-        self._statistics.add_block(message.sequence, stamp, _latents_of(message), message.compute_ms)
+        self._statistics.add_block(
+            message.sequence, stamp, _latents_of(message), message.compute_ms, AVATAR_AUDIO in message.missing
+        )
         if self._bag is not None:
             self._put(("block", stamp, message))
 
     def _on_motion(self, message: MotionLatent) -> None:
         latent = np.asarray(message.data, np.float32)
-        self._statistics.add_user_motion(nanoseconds(message.header.stamp), latent, message.confidence)
+        dropped = tuple(nanoseconds(s) for s in message.dropped_stamps if nanoseconds(s))
+        self._statistics.add_user_motion(nanoseconds(message.header.stamp), latent, message.confidence, dropped)
 
     def _write(self) -> None:
         while self.active or not self._queue.empty():
@@ -141,7 +152,8 @@ class Recorder(AvatarNode):
             return
         if kind == "image":
             image = message_to_rgb(message)
-            self._video.write_frame(round(offset / FRAME_NS), image)
+            # Half frames count up: a delay that is no whole number of frames must not give one index to two images.
+            self._video.write_frame((offset + FRAME_NS // 2) // FRAME_NS, image)
             if self._bag is not None:
                 self._bag.write_image(stamp, image)
         elif kind == "sound":
@@ -150,10 +162,12 @@ class Recorder(AvatarNode):
             if self._bag is not None:
                 self._bag.write_speech(stamp, samples)
         else:
-            cameras = tuple(nanoseconds(s) for s in message.camera_stamps)
+            cameras, sounds = (
+                tuple(nanoseconds(s) for s in stamps) for stamps in (message.camera_stamps, message.user_audio_stamps)
+            )
             self._bag.write_latents(
-                stamp, message.sequence, message.first_frame, _latents_of(message), message.space, message.model, message.fallback,
-                cameras, message.compute_ms,
+                stamp, message.sequence, message.first_frame, _latents_of(message), message.space, message.model,
+                tuple(message.missing), cameras, sounds, message.compute_ms,
             )  # fmt: skip
 
 

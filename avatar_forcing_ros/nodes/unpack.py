@@ -36,20 +36,21 @@ def motion_of(message, space: str, dim: int) -> np.ndarray:
 
 
 def block_of(message, space: str, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """MotionLatentBlock -> latents (n, dim) float32 and the camera stamps (n,) int64 in nanoseconds."""
+    """MotionLatentBlock -> latents (n, dim) float32, and (n, 2) int64: stamps in ns of the camera and the user's sound."""
     if message.space != space or message.latent_dim != dim:
         raise InputError(
             f"motion is of space '{message.space}' ({message.latent_dim} values), the face needs '{space}' ({dim}): "
             "choose a generator and an avatar of one space"
         )
     count = message.frame_count
-    if not count or len(message.data) != count * dim or len(message.camera_stamps) != count:
+    stamps = (message.camera_stamps, message.user_audio_stamps)
+    if not count or len(message.data) != count * dim or any(len(s) != count for s in stamps):
         raise InputError(
             f"motion block is said to be {count} frames, but brings {len(message.data)} values and "
-            f"{len(message.camera_stamps)} stamps"
+            f"{len(stamps[0])} and {len(stamps[1])} stamps"
         )
     latents = _finite(np.asarray(message.data, dtype=np.float32), "motion block").reshape(count, dim)
-    return latents, np.array([nanoseconds(s) for s in message.camera_stamps], dtype=np.int64)
+    return latents, np.array([[nanoseconds(s) for s in of_input] for of_input in stamps], dtype=np.int64).T
 
 
 def _finite(values: np.ndarray, what: str) -> np.ndarray:
