@@ -11,6 +11,7 @@ import numpy as np
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators import make_generator
+from avatar_forcing_ros.generators.base import LOOK_AHEAD
 from avatar_forcing_ros.generators.signals import SignalBuffer
 from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
 from avatar_forcing_ros.media.writer import VideoWriter
@@ -20,7 +21,6 @@ from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.report import RunStatistics, plot_timeline, write_json
 from avatar_forcing_ros.session import Session
 from avatar_forcing_ros.timeline import (
-    BLOCK_FRAMES,
     FRAME_RATE,
     SAMPLES_PER_FRAME,
     ns_to_seconds,
@@ -64,39 +64,45 @@ def run_offline(session: Session, progress=lambda frames: None) -> dict:
         speech = _sound_frames(session.avatar_audio, None)
 
     known = np.ones(1, bool)
-    first = 0
+    ahead = stream.block_frames if stream.commit_frames == stream.block_frames else stream.commit_frames + LOOK_AHEAD
+    first = taken = 0  # frames committed, frames of the inputs taken in
+    end = session.duration * FRAME_RATE if session.duration > 0 else None
+    spoken: list[np.ndarray] = []  # of frames from `first` on
     with VideoWriter(str(out), fps=FRAME_RATE) as writer:
-        while session.duration <= 0 or first < session.duration * FRAME_RATE:
-            spoken = []
-            ended = True
-            for frame in range(first, first + BLOCK_FRAMES):
+        while end is None or first < end:
+            while taken < first + ahead:
                 image, heard, said = next(images, None), next(user_sound, None), next(speech, None)
-                ended = ended and image is None and heard is None and said is None
+                if image is None and heard is None and said is None:
+                    end = min(taken, end or taken)
+                    break
                 if image is not None:
-                    face = tracker.track(image[1], ns_to_seconds(time_of(frame)))
+                    face = tracker.track(image[1], ns_to_seconds(time_of(taken)))
                     # Stamp 0 means "no camera frame", so stamps count from 1 here.
-                    buffer.put_user_motion(frame, time_of(frame) + 1, face.motion, face.confidence)
-                    statistics.add_user_motion(time_of(frame), face.motion, face.confidence)
+                    buffer.put_user_motion(taken, time_of(taken) + 1, face.motion, face.confidence)
+                    statistics.add_user_motion(time_of(taken), face.motion, face.confidence)
                 if heard is not None:
-                    buffer.put_user_audio(frame, heard, known)
+                    buffer.put_user_audio(taken, heard, known)
                 if said is not None:
-                    buffer.put_avatar_audio(frame, said, known)
+                    buffer.put_avatar_audio(taken, said, known)
                 spoken.append(said if said is not None else np.zeros(SAMPLES_PER_FRAME, np.float32))
-            if ended:
+                taken += 1
+            if first >= taken:
                 break
-            signals, _ = buffer.block(first, BLOCK_FRAMES)
+            signals, _ = buffer.block(first, stream.block_frames)
             began = time.perf_counter()
             latents = stream.step(signals)
             compute_ms = 1000 * (time.perf_counter() - began)
-            statistics.add_block(first // BLOCK_FRAMES, time_of(first), latents, compute_ms)
+            statistics.add_block(first // stream.commit_frames, time_of(first), latents, compute_ms)
             for i, latent in enumerate(latents):
                 began = time.perf_counter()
                 picture = shown(avatar, latent, first + i)
                 render_ms = 1000 * (time.perf_counter() - began)
                 writer.write_frame(first + i, picture)
                 statistics.add_image(first + i, time_of(first + i), 0, render_ms, held=False)
-            writer.write_audio(first * SAMPLES_PER_FRAME, np.concatenate(spoken))
-            first += BLOCK_FRAMES
+            said = spoken[: stream.commit_frames] + [np.zeros(SAMPLES_PER_FRAME, np.float32)] * stream.commit_frames
+            writer.write_audio(first * SAMPLES_PER_FRAME, np.concatenate(said[: stream.commit_frames]))
+            del spoken[: stream.commit_frames]
+            first += stream.commit_frames
             progress(first)
     tracker.close()
     if not first:

@@ -98,6 +98,15 @@ def trained(corpus, tmp_path_factory):
     return str(out / "model.safetensors")
 
 
+def test_a_trained_network_goes_on_with_shorter_blocks(corpus, trained, tmp_path):
+    trainer, _ = train(tiny(corpus, steps=2, start=trained, model={"block_frames": 5}), tmp_path)
+    assert trainer.average.config.block_frames == 5 and trainer.average.config.width == 48
+    stream = EmbeddedGenerator(model=trainer.average).open(None, 0)
+    assert (stream.block_frames, stream.commit_frames) == (5, 2)
+    with pytest.raises(InputError, match="leave width out"):
+        Trainer(tiny(corpus, start=trained, model={"width": 64}), tmp_path)
+
+
 def preference(corpus, trained, **changes):
     recipe = Recipe.read(share_file("config/learning/tiny_preference.yaml"), corpus=corpus, start=trained)
     return replace(recipe, **changes)

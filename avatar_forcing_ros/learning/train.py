@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -94,7 +95,7 @@ class Trainer:
         if corpus.space != recipe.space:
             raise InputError(f"{recipe.corpus} holds motion of the space {corpus.space}; the recipe is for {recipe.space}")
         if recipe.start:
-            self.model = load_model(recipe.start)
+            self.model = _start(recipe)
         else:
             self.model = AvatarForcing(recipe.config)
             _initialise(self.model)
@@ -214,6 +215,19 @@ class Trainer:
         self.rng.set_state(state["rng"].cpu())
         self.source.rng.bit_generator.state = json.loads(state["draws"])
         self.show(f"resumed at step {self.step}")
+
+
+def _start(recipe: Recipe) -> AvatarForcing:
+    """The weights to begin from; what the recipe changes must leave their shapes as they are (block_frames, for one)."""
+    model = load_model(recipe.start)
+    if not recipe.model:
+        return model
+    try:
+        other = AvatarForcing(replace(model.config, **recipe.model))
+        other.load_state_dict(model.state_dict())
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"{recipe.start} does not fit the recipe's model: leave {', '.join(recipe.model)} out") from error
+    return other
 
 
 def _initialise(model: AvatarForcing) -> None:
