@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from avatar_forcing_ros.generators.base import LOOK_AHEAD
 from avatar_forcing_ros.learning import metrics, metrics_gain, metrics_reaction
 from avatar_forcing_ros.learning.metrics_reaction import Recording
 from avatar_forcing_ros.learning.rollout import run_stream
@@ -266,8 +267,8 @@ def pair(seed, follows, count=1500):
     noise = [0.1 * smooth_noise(count, 500 + 10 * seed + i) for i in range(4)]
     late = np.roll(user_motion, 15, axis=0)
     avatar = latents(
-        count, smile=0.3 + 0.5 * noise[0] + follows * 0.8 * (metrics.smile(late) - 0.3), headPitch=noise[1] + 0.1 * own[:, 0],
-        headYaw=noise[2], headRoll=noise[3] - follows * late[:, rig.INDEX["headYaw"]],
+        count, smile=0.3 + 0.5 * noise[0] + follows * 0.8 * (metrics.smile(late) - 0.3),
+        headPitch=noise[1] + 0.1 * own[:, 0], headYaw=noise[2], headRoll=noise[3] - follows * late[:, rig.INDEX["headYaw"]],
     )  # fmt: skip
     return metrics_gain.avatar_targets(avatar), own, user
 
@@ -321,6 +322,15 @@ def test_a_stream_runs_over_a_recording():
     assert np.allclose(step.user_motion[6:, 0], motion[17, 0])  # held
     assert not step.user_audio[6 * 640 :].any()
     assert stream.seen[-1].first_frame == 52
+
+
+def test_without_a_number_known_it_is_as_live():
+    stream = Echo(10, 4)
+    run_stream(stream, None, None, None, np.zeros(40 * 640, np.float32))
+    assert stream.seen[0].avatar_audio_known.sum() == 4 + LOOK_AHEAD
+    stream = Echo(10, 10)
+    run_stream(stream, None, None, None, np.zeros(40 * 640, np.float32))
+    assert stream.seen[0].avatar_audio_known.all()
 
 
 def test_a_stream_without_a_user():

@@ -15,6 +15,7 @@ CLOSED_JAW = 0.06  # jawOpen of a mouth at rest: below it no gap is seen
 SHUT_JAW = 0.08  # jawOpen at which the lips count as met for p, b, m
 SILENCE_FRAMES = FRAME_RATE // 2 + 1  # half a second
 POSE = [rig.INDEX[n] for n in ("headYaw", "headPitch", "headRoll", "headX", "headY", "headScale")]
+ANGLES = POSE[:3]
 EXPRESSION = [i for i, n in enumerate(rig.NAMES) if not n.startswith("head")]
 _JAW = rig.INDEX["jawOpen"]
 _LIDS = [rig.INDEX["eyeBlinkLeft"], rig.INDEX["eyeBlinkRight"]]
@@ -111,7 +112,9 @@ def closure_hits(latents: np.ndarray, closures: np.ndarray) -> np.ndarray:
     return np.array([opening[max(0, a - 1) : b + 1].min() < SHUT_JAW for a, b in runs(closures)], bool)
 
 
-def closure_chance(latents: np.ndarray, closures: np.ndarray, speaking: np.ndarray, rng: np.random.Generator, draws: int = 20) -> float:
+def closure_chance(
+    latents: np.ndarray, closures: np.ndarray, speaking: np.ndarray, rng: np.random.Generator, draws: int = 20
+) -> float:
     """Share of hits for as many stretches of the same lengths laid at random where the voice speaks.
 
     speaking: (n,) bool. NaN without speech or closures. Of a mouth that never opens this is 1, as its hits are.
@@ -176,8 +179,9 @@ def jerk(signals: np.ndarray) -> float:
 def border_ratio(latents: np.ndarray, commit: int, order: int = 1) -> float:
     """How much more the motion changes where one step's frames meet the next one's than elsewhere: 1 is not at all.
 
-    commit: frames of a step; borders lie before frames commit, 2 commit ... order 1: jumps (mean |first difference|);
-    2: kinks (second difference, at both frames that touch the border). Each coefficient counts by its own mean change.
+    commit: frames of a step; borders lie before frames commit, 2 commit ... NaN where every frame touches a border.
+    order 1: jumps (mean |first difference|); 2: kinks (second difference, at both frames that touch the border). Each
+    coefficient counts by its own mean change.
     """
     change = np.abs(np.diff(latents, n=order, axis=0))
     change = change[:, change.mean(axis=0) > 1e-6]
@@ -199,7 +203,7 @@ def drift(
     repeats: frames after which the signals that drove it begin again, a multiple of the window, or None.
     furthest, last: Euclidean distance of the mean of a window (60 s) from the first window's mean: the largest, and
         that of the last one. What the face does in a minute counts as well, so see what the true motion has.
-    same_signals: the largest distance of a window from that of the first round with the same signals; None without `repeats`.
+    same_signals: the largest distance of a window from that of the first round with the same signals, or None.
     spread_ratio: standard deviation (mean over coefficients) of the last 5 minutes over that of the first 5.
     finite: no NaN, no infinity. Raises ValueError for less than two windows.
     """

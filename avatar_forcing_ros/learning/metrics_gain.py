@@ -18,7 +18,8 @@ TARGETS = ("smile", "pitch", "yaw", "roll", "gaze")
 _USER_LAGS = np.arange(0, 2 * FRAME_RATE + 1, 5)  # frames: 0 to 2 s
 _OWN_LAGS = np.arange(-FRAME_RATE, 3 * FRAME_RATE + 1, 5)  # the own speech may be known ahead and is given more room
 _AVERAGED = 5  # frames over which a feature is averaged, so that the lags leave no gap
-_FOLD = 10 * FRAME_RATE  # frames of the blocks of time that are held out together
+_EVERY = 3  # frames: neighbours say almost the same
+_FOLD = 10 * FRAME_RATE // _EVERY  # rows of the blocks of time that are held out together
 _FOLDS = 5
 _RIDGE = 0.01  # of the number of frames, for features of unit variance
 _NEAREST_SHIFT = 5 * FRAME_RATE
@@ -75,27 +76,28 @@ def predictive_gain(
 ) -> Gain:
     """The gain over recordings of (avatar_targets (n, 5), own_features (n, k), user_features (n, m)) each.
 
-    Ridge regression of each target on lagged features, R^2 on held-out blocks of 10 s (5 folds), with and without the
-    user's features; then the same with each recording's user moved around its circle by a random time of 5 s or more.
+    Ridge regression of each target on lagged features (every third frame), R^2 on held-out blocks of 10 s (5 folds),
+    with and without the user's features; then the same with each recording's user moved around its circle by a random
+    time of 5 s or more.
     Raises ValueError where no recording is longer than 20 s.
     """
     recordings = [r for r in recordings if len(r[0]) > 4 * _NEAREST_SHIFT]
     if not recordings:
         raise ValueError("no recording is longer than 20 s")
     rng = np.random.default_rng(seed)
-    targets = np.concatenate([t - t.mean(axis=0) for t, _, _ in recordings])
+    targets = np.concatenate([(t - t.mean(axis=0))[::_EVERY] for t, _, _ in recordings])
     targets = targets / np.maximum(targets.std(axis=0), 1e-9)
-    own = _unit(np.concatenate([_lagged(o, _OWN_LAGS) for _, o, _ in recordings]))
-    parts = [_lagged(u, _USER_LAGS) for _, _, u in recordings]
+    own = _unit(np.concatenate([_lagged(o, _OWN_LAGS)[::_EVERY] for _, o, _ in recordings]))
+    parts = [_lagged(u, _USER_LAGS)[::_EVERY] for _, _, u in recordings]
     mean, spread = (f(np.concatenate(parts), axis=0) for f in (np.mean, np.std))
     parts = [(part - mean) / np.maximum(spread, 1e-9) for part in parts]
-    fold = np.concatenate([np.arange(len(t)) // _FOLD + 3 * i for i, (t, _, _) in enumerate(recordings)]) % _FOLDS
+    fold = np.concatenate([np.arange(len(part)) // _FOLD + 3 * i for i, part in enumerate(parts)]) % _FOLDS
 
     without = _held_out_r2(own, targets, fold)
     true = _held_out_r2(np.concatenate([own, np.concatenate(parts)], axis=1), targets, fold) - without
-    moved = []
+    moved, nearest = [], _NEAREST_SHIFT // _EVERY + 1
     for _ in range(shifts):
-        rolled = [np.roll(p, rng.integers(_NEAREST_SHIFT, len(p) - _NEAREST_SHIFT), axis=0) for p in parts]
+        rolled = [np.roll(p, rng.integers(nearest, len(p) - nearest), axis=0) for p in parts]
         moved.append(_held_out_r2(np.concatenate([own, np.concatenate(rolled)], axis=1), targets, fold) - without)
     by_target = dict(zip(TARGETS, (true - np.mean(moved, axis=0)).tolist()))
     return Gain(float(true.mean()), np.mean(moved, axis=1), by_target)

@@ -112,8 +112,8 @@ class Responses:
 
 @dataclass(frozen=True)
 class Recording:
-    """One conversation for `responses`. events, answers: frames, in order. frames: its length. busy: (frames,) bool, where an
-    event has nothing to be answered, or None."""
+    """One conversation for `responses`. events, answers: frames, in order. frames: its length.
+    busy: (frames,) bool, where an event has nothing to be answered, or None."""
 
     events: np.ndarray
     answers: np.ndarray
@@ -176,9 +176,9 @@ def gaze_following(
     """Whether the avatar looks where the user looks, when the user looks away for long.
 
     recordings: (latents (n, 32), frames of the user's glances (k,), their sides (k,): 1 image right, -1 image left).
-    Returns {"radians", "chance_97.5", "events"}: the mean change of the avatar's gaze from the 0.4 s before a glance to 0.8 to
-    2.2 s after its start, positive toward what the user looks at (the other side of the image, for who sits opposite);
-    and what 97.5 % of random circular shifts of the glances stay below.
+    Returns {"radians", "chance_97.5", "events"}: the mean change of the avatar's gaze from the 0.4 s before a glance to
+    0.8 to 2.2 s after its start, positive toward what the user looks at (the other side of the image, for who sits
+    opposite); and what 97.5 % of random circular shifts of the glances stay below.
     """
     rng = np.random.default_rng(seed)
     before, first, last = 10, 20, 55
@@ -213,8 +213,8 @@ def around(signal: np.ndarray, events: np.ndarray, before: int, after: int) -> n
 def rpcc(user: np.ndarray, true: np.ndarray, generated: np.ndarray) -> dict[str, float]:
     """{"expression", "pose"}: |PCC(user, true) - PCC(user, generated)| of one recording, 0 is best.
 
-    PCC is the mean over the group's coefficients of Pearson's r over time between user and avatar; a coefficient that does not
-    move on either side counts 0.
+    PCC is the mean over the group's coefficients of Pearson's r over time between user and avatar; a coefficient that
+    does not move on either side counts 0.
     """
 
     def pcc(avatar: np.ndarray, group: list[int]) -> float:

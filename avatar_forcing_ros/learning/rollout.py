@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.generators.base import GeneratorStream
+from avatar_forcing_ros.generators.base import LOOK_AHEAD, GeneratorStream
 from avatar_forcing_ros.generators.signals import SignalBuffer
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import SAMPLES_PER_FRAME, time_of
@@ -27,12 +27,12 @@ def run_stream(
     user_samples, avatar_samples: (n * 640,) float32 at 16 kHz. user_motion (n, dim) and user_confidence (n,) in [0, 1].
     None: that signal never comes; without all three the stream has no user.
     known: how many of a step's frames have arrived when it begins, from its committed frames to the whole block; the
-        others are marked as unknown. None: the committed ones, the earliest moment at which a step can begin.
+        others are marked as unknown. None: as live, the committed ones and LOOK_AHEAD more.
     progress: called with the number of frames done after every step.
     Raises InputError where the signals' lengths differ or `known` is outside its range.
     """
     block, commit = stream.block_frames, stream.commit_frames
-    known = commit if known is None else known
+    known = min(commit + LOOK_AHEAD, block) if known is None else known
     if not commit <= known <= block:
         raise InputError(f"{known} frames known ahead: give {commit} (frames committed) to {block} (frames of a block)")
     count = len(avatar_samples) // SAMPLES_PER_FRAME

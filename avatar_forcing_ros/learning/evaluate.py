@@ -1,0 +1,360 @@
+"""One measure for every generator: its stream over real speakers and held-out conversations, and how it moved.
+
+docs/evaluation.md defines the figures. The true motion is measured like a model, where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.generators.base import GeneratorStream
+from avatar_forcing_ros.learning import metrics as m
+from avatar_forcing_ros.learning import metrics_gain, metrics_reaction
+from avatar_forcing_ros.learning.behaviour import Event, pauses
+from avatar_forcing_ros.learning.clips import Clip, sound_of, speaker_clips, tracked
+from avatar_forcing_ros.learning.conversation import Conversation, make_conversation
+from avatar_forcing_ros.learning.metrics_reaction import Recording
+from avatar_forcing_ros.learning.rollout import run_stream
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.timeline import BLOCK_FRAMES, FRAME_RATE, SAMPLES_PER_FRAME
+
+TRUE = "true motion"
+LIP_REACH = 5  # frames of lag that are looked at
+LIP_WITHIN = 2  # frames of lag that a viewer does not see (ITU-R BT.1359: about 45 ms early, 125 ms late)
+GAIN_SHIFTS = 200  # of the user in time, for the gain's noise
+SAMPLE_REACH = FRAME_RATE  # frames: reactions may take a second
+_LEAST_SPREAD = 0.01  # standard deviation of a true mouth that moves
+_EXPRESSION_CLUSTERS, _POSE_CLUSTERS = 15, 9
+_DRIFT_ROUND = 5  # minutes after which a long run's conversation begins again
+_LONG_GLANCE = 45  # frames: others follow only a gaze that stays away
+_WHOLE_BLOCKS = 5  # conversations that are run again with whole blocks, to see what committing a part of them does
+SMILE_BEFORE, _SMILE_AFTER = FRAME_RATE, 3 * FRAME_RATE  # of the smile curves
+
+
+Signals = tuple[np.ndarray | None, np.ndarray, np.ndarray]  # a user's sound, motion and confidence
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to be measured. open(seed, commit_frames or None for its default) -> a fresh stream of the rig space.
+    user False: it is fed no user at all, which is the control for every reaction."""
+
+    open: Callable[[int, int | None], GeneratorStream]
+    user: bool = True
+
+
+@dataclass
+class Evaluation:
+    """figures: for JSON. The rest is for the plots: clip and lips {name: latents} of one speaker; smiles {name: pieces
+    (k, frames) of the avatar's smile about the user's onsets}; gains {name: Gain}."""
+
+    figures: dict
+    clip: Clip | None = None
+    lips: dict[str, np.ndarray] = field(default_factory=dict)
+    smiles: dict[str, np.ndarray] = field(default_factory=dict)
+    gains: dict[str, metrics_gain.Gain] = field(default_factory=dict)
+
+
+def evaluate(
+    models: dict[str, Candidate], speakers: str | Path | None = None, conversations: int = 20, seconds: float = 60.0,
+    drift_minutes: float = 30.0, sample: tuple[str, str] | None = None, commit: int | None = None,
+    known: int | None = None, seed: int = 0, progress: Callable[[str], None] = lambda what: None,
+) -> Evaluation:  # fmt: skip
+    """Measures every model on the same signals.
+
+    speakers: folder of videos of talking people, for the lips; None leaves that out.
+    conversations: how many held-out ones of `seconds` each, two or more; 0 leaves them out, and the drift with them.
+    drift_minutes: 2 or more, or 0. sample: (video of a user, sound of the avatar's speech).
+    commit: frames that a step commits, None for each model's default. known: frames that have arrived when a step
+        begins, at least the committed ones and at most a block; None as live, see run_stream. seed: of everything drawn.
+    progress: called with what is done next. Raises InputError for unusable input.
+    """
+    if not models:
+        raise InputError("no model to evaluate: name one or more")
+    if conversations == 1 or conversations < 0 or (conversations and seconds < 21):
+        raise InputError("conversations: give 2 or more of at least 21 s (for strangers and time shifts), or 0 for none")
+    if drift_minutes and drift_minutes < 2:
+        raise InputError(f"a drift over {drift_minutes:g} minutes: give 2 or more, or 0 for none")
+    settings = {
+        "conversations": conversations, "seconds": seconds, "drift_minutes": drift_minutes, "commit": commit,
+        "known": known, "seed": seed, "sample": list(sample) if sample else None,
+    }  # fmt: skip
+    result = Evaluation({"settings": settings, "models": {name: {} for name in models}})
+    figures = result.figures
+
+    def run(
+        name: str, what: str, seed: int, user: Signals | None, speech: np.ndarray, commit_frames: int | None = commit
+    ) -> np.ndarray:
+        stream = models[name].open(seed, commit_frames)
+        arrived = None if known is None else min(max(known, stream.commit_frames), stream.block_frames)
+        given = user if user and models[name].user else (None, None, None)
+        total = len(speech) // SAMPLES_PER_FRAME // FRAME_RATE
+        latents = run_stream(
+            stream, *given, speech, arrived, lambda done: progress(f"{name}, {what}: {done // FRAME_RATE} of {total} s")
+        )
+        if latents.shape[1] != rig.DIM:
+            raise InputError(f"{name} gives latents of {latents.shape[1]} numbers: only the rig space is measured")
+        return latents
+
+    if speakers:
+        _measure_lips(result, models, run, speakers, seed, progress)
+    if sample:
+        _measure_sample(result, models, run, sample, seed, progress)
+    if conversations:
+        progress("making conversations")
+        talks = held_out_conversations(conversations, seconds, seed)
+        figures["models"][TRUE] = {}
+        for name in (*models, TRUE):
+            model = models.get(name)
+            figures["models"][name] |= _measure_conversations(result, name, model, run, talks, commit, seed, progress)
+    if conversations and drift_minutes:
+        _measure_drift(figures, models, run, talks, drift_minutes, seed)
+    return result
+
+
+def held_out_conversations(count: int, seconds: float, seed: int) -> list[Conversation]:
+    """The first `count` conversations from `seed` on in which both are seen and heard and somebody speaks."""
+    found: list[Conversation] = []
+    while len(found) < count:
+        talk = make_conversation(seed, seconds, held_out=True)
+        seed += 1
+        if all(talk.seen) and all(talk.heard) and talk.speaking.any():
+            found.append(talk)
+    return found
+
+
+def _user(talk: Conversation) -> Signals:
+    """Person 1 is the user."""
+    return talk.samples[1], talk.motion[1], np.ones(talk.motion.shape[1], np.float32)
+
+
+def _measure_conversations(
+    result: Evaluation, name: str, model: Candidate | None, run, talks: list[Conversation], commit: int | None, seed: int,
+    progress,
+) -> dict:  # fmt: skip
+    """Of a model, or without one of the true motion."""
+    if model is None:
+        moved, committed = [talk.motion[0] for talk in talks], BLOCK_FRAMES
+    else:
+        moved = [run(name, f"conversation {i + 1}", seed + i, _user(t), t.samples[0]) for i, t in enumerate(talks)]
+        stream = model.open(seed, commit)
+        committed, whole = stream.commit_frames, stream.block_frames
+    progress(f"{name}: measuring")
+    figures = {
+        "made_speech": _made_lips(talks, moved, seed),
+        "reaction": _reaction(result, name, talks, moved, seed),
+        "liveliness": _liveliness(talks, moved, committed),
+    }
+    if model is not None and whole > committed:
+        some = list(enumerate(talks[:_WHOLE_BLOCKS]))
+        again = [run(name, f"whole blocks {i + 1}", seed + i, _user(t), t.samples[0], whole) for i, t in some]
+        figures["liveliness"]["borders_of_whole_blocks"] = {"frames": whole, **_borders(again, whole)}
+    return figures
+
+
+def _mean(values: list[float]) -> float:
+    """NaN where nothing is known; a list of nothing but NaN says so without a warning."""
+    known = [v for v in values if np.isfinite(v)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _mouth_figures(curves: list[np.ndarray]) -> dict:
+    """Means over recordings of lag curves (11,). A lag chosen for each recording always finds something; the one that is
+    common to all does not."""
+    best = [m.best_lag(curve, LIP_WITHIN) for curve in curves]
+    wide = [m.best_lag(curve, LIP_REACH) for curve in curves]
+    together = np.array([_mean([curve[i] for curve in curves]) for i in range(2 * LIP_REACH + 1)])
+    common = m.best_lag(together, LIP_REACH)
+    return {
+        "r_lag_0": _mean([curve[LIP_REACH] for curve in curves]),
+        "r_within_2": _mean([r for r, _ in best]),
+        "r_within_5": _mean([r for r, _ in wide]),
+        "median_lag": float(np.median([lag for r, lag in wide if np.isfinite(r)] or [np.nan])),
+        "r_common_lag": common[0], "common_lag": common[1], "recordings": sum(np.isfinite(r) for r, _ in best),
+    }  # fmt: skip
+
+
+def _measure_lips(result: Evaluation, models, run, speakers, seed: int, progress) -> None:
+    clips, left_out = speaker_clips(speakers, lambda name: progress(f"tracking {name}"))
+    figures = result.figures
+    figures["settings"]["clips"], figures["settings"]["clips_left_out"] = len(clips), left_out
+    valid = [clip.confidence > 0.5 for clip in clips]
+
+    def curves(parts: list[np.ndarray], measure, true) -> list[np.ndarray]:
+        """NaN for a clip whose true mouth hardly moves so: what the tracker trembles cannot be predicted."""
+        found = [m.lagged_correlation(true(c.motion), measure(p), LIP_REACH, v) for c, p, v in zip(clips, parts, valid)]
+        moves = [true(c.motion[v]).std() > _LEAST_SPREAD for c, v in zip(clips, valid)]
+        return [curve if moved else np.full_like(curve, np.nan) for curve, moved in zip(found, moves)]
+
+    def silence(parts: list[np.ndarray]) -> dict:
+        closed, frames = np.sum([m.closed_in_silence(p, c.samples) for c, p in zip(clips, parts)], axis=0)
+        return {"closed": closed / frames if frames else float("nan"), "frames": int(frames)}
+
+    voices = {
+        "energy": [np.sqrt((c.samples.reshape(-1, SAMPLES_PER_FRAME) ** 2).mean(axis=1)) for c in clips],
+        "loudness": [m.speech_level(c.samples)[0] for c in clips],
+    }
+    figures["baseline"] = {name: _mouth_figures(curves(of, lambda voice: voice, m.jaw)) for name, of in voices.items()}
+    figures["speakers_silence"] = silence([c.motion for c in clips])
+    shown = max(range(len(clips)), key=lambda i: m.mouth_width(clips[i].motion).std())
+    result.clip = clips[shown]
+    for name in models:
+        parts = [run(name, f"lips of {clip.name}", seed, None, clip.samples) for clip in clips]
+        result.lips[name] = parts[shown]
+        by_part = {part: curves(parts, of, of) for part, of in m.MOUTH.items()}
+        lips = {part: _mouth_figures(found) for part, found in by_part.items()}
+        lips["silence"] = silence(parts)
+        lips["clips"] = {  # (r, lag) within 2 frames
+            clip.name: {part: m.best_lag(found[i], LIP_WITHIN) for part, found in by_part.items()}
+            for i, clip in enumerate(clips)
+        }
+        figures["models"][name]["lips"] = lips
+
+
+def _made_lips(talks: list[Conversation], moved: list[np.ndarray], seed: int) -> dict:
+    """Lips on held-out made speech: r while speaking, closures, silence."""
+    rng = np.random.default_rng(seed)
+    spoken = [(talk, latents) for talk, latents in zip(talks, moved) if talk.speaking[0].any()]
+    closed, frames = np.sum([m.closed_in_silence(x, talk.samples[0]) for talk, x in zip(talks, moved)], axis=0)
+    hits = [m.closure_hits(latents, talk.closures[0]) for talk, latents in spoken]
+    chance = [m.closure_chance(latents, talk.closures[0], talk.speaking[0], rng) for talk, latents in spoken]
+    hits = np.concatenate(hits) if hits else np.zeros(0, bool)
+    figures = {
+        "closure": {"rate": _mean(hits.tolist()), "events": len(hits), "chance": _mean(chance)},
+        "silence": {"closed": closed / frames if frames else float("nan"), "frames": int(frames)},
+    }
+    for part in ("jaw", "width"):
+        of = m.MOUTH[part]
+        figures[part] = _mouth_figures(
+            [m.lagged_correlation(of(t.motion[0]), of(latents), LIP_REACH, t.speaking[0]) for t, latents in spoken]
+        )
+    return figures
+
+
+def _events(talk: Conversation, kind: str, least: int = 0) -> list[Event]:
+    """The user's events of a kind that answer nothing and last at least so many frames."""
+    return [e for e in talk.events if e.person == 1 and e.kind == kind and e.frames >= least and e.cause_frame is None]
+
+
+def _begin(events: list[Event]) -> np.ndarray:
+    return np.array([e.frame for e in events], int)
+
+
+def _reaction(result: Evaluation, name: str, talks: list[Conversation], moved: list[np.ndarray], seed: int) -> dict:
+    both = list(zip(talks, moved))
+    smiles = [_begin(_events(talk, "smile")) for talk in talks]
+    nods = [_begin(_events(talk, "nod")) for talk in talks]
+    in_pauses = [np.array([first for first, _ in pauses(talk.speaking[1])], int) for talk in talks]
+    glances = [_events(talk, "glance", _LONG_GLANCE) for talk in talks]
+    result.smiles[name] = np.concatenate(
+        [metrics_reaction.around(m.smile(latents), e, SMILE_BEFORE, _SMILE_AFTER) for e, latents in zip(smiles, moved)]
+    )
+
+    def answered(events: list[np.ndarray], answers, busy) -> dict:
+        """busy: where nothing is to be answered, or the avatar speaks and moves its head for that."""
+        found = [Recording(e, answers(x), len(x), busy(talk, x)) for e, (talk, x) in zip(events, both)]
+        return metrics_reaction.responses(found, seed).summary()
+
+    def smiling(_, latents: np.ndarray) -> np.ndarray:
+        return m.smile(latents) >= metrics_reaction.SMILING
+
+    def speaking(talk: Conversation, _) -> np.ndarray:
+        return talk.speaking[0]
+
+    known = [
+        (
+            metrics_gain.avatar_targets(latents), metrics_gain.own_features(talk.samples[0]),
+            metrics_gain.user_features(talk.motion[1], talk.samples[1]),
+        )
+        for talk, latents in both
+    ]  # fmt: skip
+    strangers = [(targets, own, known[(i + 1) % len(known)][2]) for i, (targets, own, _) in enumerate(known)]
+    result.gains[name] = metrics_gain.predictive_gain(known, seed, GAIN_SHIFTS)
+    rpcc = [metrics_reaction.rpcc(talk.motion[1], talk.motion[0], latents) for talk, latents in both]
+    looks = metrics_reaction.looks_at_user
+    return {
+        "smile": answered(smiles, metrics_reaction.smile_onsets, smiling),
+        "nod_in_pause": answered(in_pauses, metrics_reaction.nods, speaking),
+        "nod_to_nod": answered(nods, metrics_reaction.nods, speaking),
+        "gaze_following": metrics_reaction.gaze_following(
+            [(x, _begin(g), np.sign([e.strength for e in g])) for x, g in zip(moved, glances)], seed
+        ),
+        "looks_at_user": {
+            "listening": _mean([looks(x[talk.speaking[1] & ~talk.speaking[0]]) for talk, x in both]),
+            "silent": _mean([looks(x[~talk.speaking.any(axis=0)]) for talk, x in both]),
+            "speaking": _mean([looks(x[talk.speaking[0]]) for talk, x in both]),
+        },
+        "gain": result.gains[name].summary(),
+        "gain_of_strangers": metrics_gain.predictive_gain(strangers, seed, GAIN_SHIFTS).summary(),
+        "rpcc": {part: _mean([one[part] for one in rpcc]) for part in ("expression", "pose")},
+    }
+
+
+def _borders(moved: list[np.ndarray], commit: int) -> dict:
+    return {name: _mean([m.border_ratio(x, commit, order) for x in moved]) for order, name in ((1, "jump"), (2, "kink"))}
+
+
+def _liveliness(talks: list[Conversation], moved: list[np.ndarray], commit: int) -> dict:
+    true, ours = np.concatenate([talk.motion[0] for talk in talks]), np.concatenate(moved)
+    groups = {"expression": (m.EXPRESSION, _EXPRESSION_CLUSTERS), "pose": (m.POSE, _POSE_CLUSTERS)}
+    sid = {part: m.diversity(ours[:, group], m.clusters(true[:, group], count)) for part, (group, count) in groups.items()}
+    variance = {part: _mean([float(x[:, group].var(axis=0).mean()) for x in moved]) for part, (group, _) in groups.items()}
+    jerk = {"pose": _mean([m.jerk(x[:, m.ANGLES]) for x in moved]), "jaw": _mean([m.jerk(m.jaw(x)) for x in moved])}
+    return {
+        "sid": sid, "variance": variance, "blinks_per_minute": _mean([m.blinks_per_minute(x) for x in moved]),
+        "jerk": jerk, "borders": {"frames": commit, **_borders(moved, commit)},
+    }  # fmt: skip
+
+
+def _measure_drift(figures: dict, models, run, talks: list[Conversation], minutes: float, seed: int) -> None:
+    """The conversations of one round, again and again."""
+    total, per_talk = round(minutes * 60 * FRAME_RATE), talks[0].motion.shape[1]
+    one_round = talks[: max(1, round(_DRIFT_ROUND * 60 * FRAME_RATE / per_talk))]
+    repeats = len(one_round) * per_talk
+    times = -(-total // repeats)
+    sounds = [np.concatenate([t.samples[p] for t in one_round]) for p in (0, 1)]
+    samples = [np.tile(sound, times)[: total * SAMPLES_PER_FRAME] for sound in sounds]
+    motion = [np.tile(np.concatenate([t.motion[p] for t in one_round]), (times, 1))[:total] for p in (0, 1)]
+    for name in models:
+        moved = run(name, "drift", seed, (samples[1], motion[1], np.ones(total, np.float32)), samples[0])
+        figures["models"][name]["drift"] = m.drift(moved, repeats)
+    figures["models"][TRUE]["drift"] = m.drift(motion[0], repeats)
+
+
+def _measure_sample(result: Evaluation, models, run, sample: tuple[str, str], seed: int, progress) -> None:
+    """A real user and the avatar's separate speech: no truth, so the avatar is set against the user and its own sound."""
+    progress("tracking the user")
+    user, confidence = tracked(sample[0])
+    count = len(user)
+    speech = sound_of(sample[1], count)
+    try:
+        voice = sound_of(sample[0], count)
+    except InputError:  # a silent film of a user is a user
+        voice = None
+    energy = np.sqrt((speech.reshape(-1, SAMPLES_PER_FRAME) ** 2).mean(axis=1))
+    for name in models:
+        avatar = run(name, "sample", seed, (voice, user, confidence), speech)
+
+        def against(true: np.ndarray, ours: np.ndarray, either_sign: bool = False) -> dict:
+            """chance_95: what 95 % of circular time shifts stay below, as the best of many lags always finds something."""
+            r, lag = m.best_lag(m.lagged_correlation(true, ours, SAMPLE_REACH), SAMPLE_REACH, either_sign)
+            moved = [np.roll(ours, shift) for shift in range(2 * SAMPLE_REACH, count - 2 * SAMPLE_REACH, 5)]
+            found = [m.best_lag(m.lagged_correlation(true, x, SAMPLE_REACH), SAMPLE_REACH, either_sign)[0] for x in moved]
+            chance = float(np.nanpercentile(np.abs(found), 95)) if np.isfinite(found).any() else float("nan")
+            ratio = float(ours.std() / true.std()) if true.std() > 1e-6 else float("nan")
+            return {"r": r, "lag": lag, "chance_95": chance, "std_ratio": ratio}
+
+        figures = {
+            "smile": against(m.smile(user), m.smile(avatar)),
+            "mouth_width": against(m.mouth_width(user), m.mouth_width(avatar)),
+        }
+        for angle in ("headPitch", "headYaw", "headRoll"):
+            figures[angle] = against(user[:, rig.INDEX[angle]], avatar[:, rig.INDEX[angle]], either_sign=True)
+        r, lag = m.best_lag(m.lagged_correlation(energy, m.jaw(avatar), LIP_REACH), LIP_REACH)
+        figures["jaw_against_energy"] = {"r": r, "lag": lag}
+        result.figures["models"][name]["sample"] = figures

@@ -1,0 +1,99 @@
+"""The command `avatar-forcing evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from avatar_forcing_ros.errors import InputError
+
+MODELS = {
+    "reflex": "the rules without weights",
+    "reflex_no_user": "the same, fed no user",
+    "before": "the network before the preference training (--before)",
+    "embedded": "the network (--weights)",
+    "no_user": "the same, fed no user",
+}
+
+
+def add_evaluate(commands) -> None:
+    """Registers the subcommand."""
+    evaluate = commands.add_parser(
+        "evaluate", help="measure how models speak, react and live, beside the true motion",
+        description="One table for all models: lips on real speakers, reactions in held-out made conversations, "
+        "liveliness, drift. Models: " + "; ".join(f"{name}, {meaning}" for name, meaning in MODELS.items()) + ".",
+    )  # fmt: skip
+    add = evaluate.add_argument
+    add("--models", default="", metavar="A,B", help="default: reflex,embedded,no_user, and before where it is given")
+    add("--weights", default="", metavar="FILE", help="of embedded; default: those in the box")
+    add("--before", default="", metavar="FILE", help="weights before the preference training")
+    add("--speakers", default="", metavar="DIR", help="videos of talking people, for the lips")
+    add("--conversations", type=int, default=20, metavar="N", help="held-out ones (default 20; 0: none)")
+    add("--seconds", type=float, default=60.0, metavar="S", help="length of each (default 60)")
+    add("--drift-minutes", type=float, default=30.0, metavar="M", help="length of the long run (default 30; 0: none)")
+    add("--commit", type=int, default=None, metavar="S", help="frames that a step commits (default: the model's)")
+    add("--known", type=int, default=None, metavar="K", help="frames that have come when a step begins (default: as live)")
+    add("--user-video", default="", metavar="VIDEO", help="a real user, for the sample measure")
+    add("--avatar-audio", default="", metavar="SOUND", help="the avatar's speech in it")
+    add("--seed", type=int, default=0)
+    add("--json", default="", metavar="FILE", help="write the figures")
+    add("--plots", default="", metavar="DIR", help="write plots of lips, smiles and gain")
+    evaluate.set_defaults(work=_evaluate)
+
+
+def candidates(names: list[str], weights: str = "", before: str = "") -> dict:
+    """The models by name, ready for `evaluate`. Raises InputError for an unknown one or weights that do not fit."""
+    from avatar_forcing_ros.generators import make_generator
+    from avatar_forcing_ros.learning.evaluate import Candidate
+
+    made, found = {}, {}
+    for name in names:
+        if name not in MODELS:
+            raise InputError(f"model '{name}' is unknown; use some of {', '.join(MODELS)}")
+        if name == "before" and not before:
+            raise InputError("model 'before' needs --before FILE, the weights before the preference training")
+        back_end = "reflex" if name.startswith("reflex") else "embedded"
+        key = (back_end, before if name == "before" else weights if back_end == "embedded" else "")
+        if key not in made:
+            made[key] = make_generator(*key)
+        generator = made[key]
+        found[name] = Candidate(
+            lambda seed, commit, generator=generator: generator.open(None, seed, commit), user="no_user" not in name
+        )
+    return found
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from avatar_forcing_ros.learning.evaluate import evaluate
+    from avatar_forcing_ros.learning.evaluate_report import print_table, write_figures, write_plots
+
+    if bool(arguments.user_video) != bool(arguments.avatar_audio):
+        raise InputError("the sample measure takes both: --user-video and --avatar-audio")
+    chosen = arguments.models or ("reflex,before,embedded,no_user" if arguments.before else "reflex,embedded,no_user")
+    names = [name for part in chosen.split(",") if (name := part.strip())]
+    models = candidates(names, arguments.weights, arguments.before)
+    interval = 0.3 if sys.stderr.isatty() else 30.0
+    shown = -interval
+    with tqdm(bar_format="{desc} [{elapsed}]") as bar:
+
+        def show(what: str) -> None:
+            nonlocal shown
+            if time.monotonic() - shown >= interval:
+                shown = time.monotonic()
+                bar.set_description_str(what)
+
+        result = evaluate(
+            models, arguments.speakers or None, arguments.conversations, arguments.seconds, arguments.drift_minutes,
+            (arguments.user_video, arguments.avatar_audio) if arguments.user_video else None,
+            arguments.commit, arguments.known, arguments.seed, show,
+        )  # fmt: skip
+        bar.set_description_str("done")
+    result.figures["settings"] |= {"weights": arguments.weights or None, "before": arguments.before or None}
+    print_table(result.figures)
+    if arguments.json:
+        write_figures(arguments.json, result.figures)
+    if arguments.plots:
+        print("\n".join(str(path) for path in write_plots(arguments.plots, result)))
