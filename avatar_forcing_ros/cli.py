@@ -196,8 +196,8 @@ def _add_bench(commands) -> None:
         "published, written plainly, against ours, in one run.",
     )  # fmt: skip
     bench.add_argument("--json", default="", metavar="FILE", help="write the figures")
-    bench.add_argument("--only", default="", choices=("rig", "network", "soak"),
-                       help="one part alone; soak: 30 simulated minutes of a stream that is made to drift")
+    bench.add_argument("--only", default="", choices=("rig", "network", "latency", "soak"),
+                       help="one part alone; latency: the ROS graph from outside, pixels against what it reports; soak: 30 simulated minutes of a stream that is made to drift")
     bench.add_argument("--device", default="auto", help="of the network: auto (default), cpu, cuda")
     bench.add_argument("--precision", default="auto", help="of our stream: auto (default), float32, bfloat16, float16")
     bench.add_argument("--compile", default="none", help="of our stream: none (default), compile, graph (GPU)")
@@ -215,6 +215,13 @@ def _bench(arguments: argparse.Namespace) -> None:
 
         print("rig, one core:")
         report["rig"] = benchmark_rig()
+    if arguments.only == "latency":
+        from avatar_forcing_ros.bench_graph import stimulus_test
+
+        report["latency"] = []
+        for commit in (2, 5, 10):
+            print(f"latency from outside, {commit} frames per step:")
+            report["latency"].append(stimulus_test(commit))
     if arguments.only == "soak":
         from avatar_forcing_ros.bench import soak
 
