@@ -18,7 +18,7 @@ def test_what_a_photo_bears_is_not_changed():
 
 def test_limits_are_soft_and_monotonous():
     """A value far beyond its range approaches the limit, without a kink and never backwards."""
-    for name, end in (("headYaw", 0.62), ("headPitch", 0.48), ("jawOpen", 1.02), ("gazeX", 1.02)):
+    for name, end in (("headYaw", 0.56), ("headPitch", 0.42), ("jawOpen", 1.02), ("gazeX", 1.02)):
         for sign in (1, -1) if rig.LOW[rig.INDEX[name]] < 0 else (1,):
             values = np.array([value(resolved(rig.pose(**{name: sign * v})), name) * sign for v in np.linspace(0, 4, 401)])
             steps = np.diff(values)
@@ -34,4 +34,4 @@ def test_combinations_that_would_break_are_resolved():
     assert np.isclose(value(torn, "mouthSmileLeft"), 0.3) and value(torn, "mouthFrownLeft") == 0
     assert value(resolved(rig.pose(mouthPress=0.8, jawOpen=0.5)), "mouthPress") == 0
     far = resolved(rig.pose(headYaw=1.0, headPitch=0.8))
-    assert np.hypot(value(far, "headYaw") / 0.62, value(far, "headPitch") / 0.48) <= 1.0 + 1e-6
+    assert np.hypot(value(far, "headYaw") / 0.56, value(far, "headPitch") / 0.42) <= 1.0 + 1e-6

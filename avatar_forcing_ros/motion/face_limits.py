@@ -8,7 +8,7 @@ from avatar_forcing_ros.motion import rig
 
 # Up to the knee a value is drawn as it is; beyond it approaches the limit and never reaches it. What is not named here
 # has its range of rig.py, the last tenth of it soft. A photo shows one side of a head: it cannot turn far.
-_HEAD = {"headYaw": (0.42, 0.62), "headPitch": (0.30, 0.48), "headRoll": (0.42, 0.65), "headX": (0.6, 1.2),
+_HEAD = {"headYaw": (0.40, 0.56), "headPitch": (0.28, 0.42), "headRoll": (0.42, 0.65), "headX": (0.6, 1.2),
          "headY": (0.5, 1.0), "headScale": (0.30, 0.55)}  # fmt: skip
 _KNEE, _LIMIT = 0.9 * rig.HIGH, 1.02 * rig.HIGH
 for _name, (_knee, _limit) in _HEAD.items():
@@ -25,7 +25,7 @@ def resolved(motion: np.ndarray) -> np.ndarray:
     def scale(name: str, share: float) -> None:
         motion[rig.INDEX[name]] *= min(max(share, 0.0), 1.0)
 
-    turn = np.hypot(value["headYaw"] / 0.62, value["headPitch"] / 0.48)
+    turn = np.hypot(value["headYaw"] / 0.56, value["headPitch"] / 0.42)
     if turn > 1.0:  # turned and nodded at once, as far as one of them goes alone
         for name in ("headYaw", "headPitch"):
             scale(name, 1.0 / turn)

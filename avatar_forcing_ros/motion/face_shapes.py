@@ -37,7 +37,7 @@ _CHIN_POINTS = (  # (right, left, how much of the chin's way this point of the j
 )  # fmt: skip
 _NOSE = (1, 2, 4, 5, 6, 98, 327, 197, 195, 168, 64, 294, 129, 358, 94, 19)
 _LIPS = tuple(dict.fromkeys(INNER_LIP_UPPER + INNER_LIP_LOWER + OUTER_LIP_UPPER + OUTER_LIP_LOWER))
-_CORNER_DROP = 0.13  # D of the jaw's coefficient: the corners of the mouth follow a third of the way
+_CORNER_DROP = 0.10  # D of the jaw's coefficient: the corners of the mouth follow
 _LID_FOLLOWS = 0.020  # D; how far the upper lid goes with an eye turned up or down
 _PEOPLE_DIFFER = 0.05  # D; corners so much further out and up are no smile yet
 _CHIN_DROP = 0.38  # of the jaw's coefficient: the chin goes nearly as far as the lower lip

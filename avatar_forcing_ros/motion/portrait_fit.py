@@ -22,11 +22,13 @@ _FITTED: tuple[tuple[tuple[str, ...], float, bool, float, float], ...] = (
     (("headPitch",), 0.20, True, 0.75, 1.20),
     (("gazeX",), 0.80, True, 0.90, 1.45),
     (("gazeY",), 0.80, True, 0.90, 1.45),
-    (tuple("mouthSmile" + s for s in _BOTH), 0.80, False, 0.85, 1.35),
-    (("mouthPucker",), 0.80, False, 0.85, 1.35),
+    (tuple("mouthSmile" + s for s in _BOTH), 0.80, False, 0.85, 1.45),
+    (("mouthPucker",), 0.80, False, 0.85, 1.45),
     (("browInnerUp", *("browOuterUp" + s for s in _BOTH)), 0.80, False, 0.85, 1.50),
     (tuple("browDown" + s for s in _BOTH), 0.80, False, 0.80, 1.40),
+    (("jawOpen",), 0.80, False, 1.00, 1.25),
 )  # fmt: skip
+_GOAL = {"jawOpen": 0.88}  # a tracker gives part of an open mouth to other coefficients: the gap itself is as defined
 _ROUNDS = 2
 _LOOKS = 2  # at each picture, as at a video's: the mesh settles on its own earlier result
 _UNSEEN = 0.2  # less than this share of a movement measured: it cannot be seen on this face, and is drawn as defined
@@ -45,7 +47,7 @@ def fitted_gains(draw: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.nda
                 steps = np.array([-1.0, -0.5, 0.5, 1.0] if both_ways else [0.5, 1.0]) * amplitude
                 seen = [_seen(mesh, draw, gains, rest, index, step)[index] for step in steps]
                 share = _slope(np.append(steps, 0.0), np.vstack([*seen, np.zeros(len(index))]))
-                wanted = gains[index] / np.maximum(share, 1e-3)
+                wanted = gains[index] * _GOAL.get(names[0], 1.0) / np.maximum(share, 1e-3)
                 gains[index] = np.where(share < _UNSEEN, 1.0, np.clip(wanted, least, greatest))
     return gains
 

@@ -55,7 +55,9 @@ def cache_file(path: Path, image: np.ndarray, size: int) -> Path:
     for module in sorted(_HERE.glob("*.py")):
         digest.update(module.read_bytes())
     folder = path.resolve().parent
-    if _HERE.parent in (folder, *folder.parents) or not os.access(folder, os.W_OK):
+    # A folder without write bits is not meant to be written, even by who could.
+    writable = os.access(folder, os.W_OK) and folder.stat().st_mode & 0o222
+    if _HERE.parent in (folder, *folder.parents) or not writable:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return folder / "avatar_forcing_ros" / f"{digest.hexdigest()[:24]}.npz"
     return folder / _FOLDER / f"{digest.hexdigest()[:24]}.npz"

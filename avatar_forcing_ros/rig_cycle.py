@@ -1,0 +1,119 @@
+"""Whether the rig means the same to the face that draws it and to the tracker that measures it.
+
+An avatar is driven with known coefficients, one after the other and mixed; its pictures are tracked like a camera's, by
+the package's tracker and by MediaPipe's landmarks as they are: without filters, learning or memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar_forcing_ros.motion import Avatar, landmarks, rig
+from avatar_forcing_ros.motion.expression import expression_of
+from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh
+from avatar_forcing_ros.motion.tracker import FaceTracker
+from avatar_forcing_ros.timeline import FRAME_RATE
+
+SMILE = ("mouthSmileLeft", "mouthSmileRight")
+BLINK = ("eyeBlinkLeft", "eyeBlinkRight")
+BROWS_UP = ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")
+BROWS_DOWN = ("browDownLeft", "browDownRight")
+REQUIRED = {  # coefficients drawn together: least correlation; the amplitude is to be 0.8 to 1.25
+    ("headYaw",): 0.95, ("headPitch",): 0.95, ("headRoll",): 0.95, ("jawOpen",): 0.95, BLINK: 0.9, SMILE: 0.9,
+    BROWS_UP: 0.9, BROWS_DOWN: 0.9, ("mouthPucker",): 0.9, ("gazeX",): 0.8, ("gazeY",): 0.8,
+}  # fmt: skip
+_STRETCHES = (  # coefficients, amplitude, whether they go both ways
+    (("headYaw",), 0.35, True), (("headPitch",), 0.25, True), (("headRoll",), 0.30, True), (("jawOpen",), 0.8, False),
+    (BLINK, 1.0, False), (SMILE, 0.9, False), (BROWS_UP, 0.9, False), (BROWS_DOWN, 0.9, False),
+    (("mouthPucker",), 0.9, False), (("gazeX",), 0.8, True), (("gazeY",), 0.8, True), (("mouthSmileLeft",), 0.9, False),
+    (("headX",), 0.3, True), (("headY",), 0.2, True), (("headScale",), 0.15, True),
+)  # fmt: skip
+MIXED = "mixed"
+MIXED_NAMES = ("headYaw", "headPitch", "headRoll", "jawOpen", *BLINK, *SMILE)
+REST_FRAMES, EACH, PAUSE, MIXED_FRAMES = 40, 26, 5, 150
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """drawn, tracked, measured: (n, 32), the last by MediaPipe's landmarks. confidence: (n,). stretches: by name."""
+
+    drawn: np.ndarray
+    tracked: np.ndarray
+    measured: np.ndarray
+    confidence: np.ndarray
+    stretches: dict[str, slice]
+
+    def agreement(self, stretch: str, name: str, tracked: bool = True) -> tuple[float, float]:
+        """(correlation, amplitude of what is tracked over what was drawn) of a coefficient over a stretch."""
+        where = self.stretches[stretch]
+        a, b = (x[where, rig.INDEX[name]].astype(float) for x in (self.drawn, self.tracked if tracked else self.measured))
+        a, b = a - a.mean(), b - b.mean()
+        return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-9)), float(a @ b / (a @ a))
+
+
+def sequence() -> tuple[np.ndarray, dict[str, slice]]:
+    """Motions (n, 32) and {name of a stretch: slice}. Names are coefficients joined by +, and MIXED."""
+    parts, stretches, at = [np.zeros((REST_FRAMES, rig.DIM))], {}, REST_FRAMES
+    phase = np.linspace(0, 1, EACH)
+    for names, amplitude, both_ways in _STRETCHES:
+        part = np.zeros((EACH + PAUSE, rig.DIM))
+        for name in names:
+            part[:EACH, rig.INDEX[name]] = amplitude * (np.sin(2 * np.pi * phase) if both_ways else np.sin(np.pi * phase) ** 2)
+        stretches["+".join(names)] = slice(at, at + EACH)
+        parts.append(part)
+        at += len(part)
+    t = np.arange(MIXED_FRAMES) / FRAME_RATE
+    part = np.zeros((MIXED_FRAMES, rig.DIM))
+    lids = np.zeros(MIXED_FRAMES)
+    for start in (20, 55, 90, 125):
+        lids[start : start + 8] = (0.3, 0.7, 1, 1, 0.8, 0.5, 0.3, 0.1)
+    for name, values in {
+        "headYaw": 0.3 * np.sin(2 * np.pi * 0.40 * t),
+        "headPitch": 0.2 * (np.sin(2 * np.pi * 0.53 * t + 1) - np.sin(1) * np.exp(-2 * t)),
+        "headRoll": 0.2 * np.sin(2 * np.pi * 0.31 * t),
+        "jawOpen": 0.3 * (1 - np.cos(2 * np.pi * 1.3 * t)),
+        **dict.fromkeys(SMILE, 0.4 * (1 - np.cos(2 * np.pi * 0.25 * t))),
+        **dict.fromkeys(BLINK, lids),
+    }.items():
+        part[:, rig.INDEX[name]] = values
+    stretches[MIXED] = slice(at, at + MIXED_FRAMES)
+    return np.concatenate([*parts, part]).astype(np.float32), stretches
+
+
+def run_cycle(avatar: Avatar) -> Cycle:
+    """Draws the sequence with a face of the rig and tracks its pictures. Deterministic; some seconds."""
+    drawn, stretches = sequence()
+    faces, seen = [], []
+    with contextlib.closing(FaceTracker()) as tracker, contextlib.closing(open_face_mesh(max_num_faces=1, refine_landmarks=True)) as mesh:
+        for i, motion in enumerate(drawn):
+            picture = avatar.render(motion)
+            faces.append(tracker.track(picture, i / FRAME_RATE))
+            found = mesh.process(picture).multi_face_landmarks
+            if found:
+                scale = np.array([picture.shape[1], -picture.shape[0], -picture.shape[1]])
+                points = np.array([(p.x, p.y, p.z) for p in found[0].landmark]) * scale
+                pose = landmarks.fit_pose(points)
+                last = (landmarks.measure_face(points, pose), pose)
+            elif not seen:
+                last = (landmarks.TYPICAL, landmarks.Pose(np.eye(3), 1.0, np.zeros(3), 1.0))
+            seen.append(last)
+    return Cycle(drawn, np.array([f.motion for f in faces]), _latents(seen), np.array([f.confidence for f in faces]), stretches)
+
+
+def _latents(seen: list) -> np.ndarray:
+    """Latents (n, 32) of measures and poses against those of the calm frames at the start."""
+    calm = seen[10:REST_FRAMES]
+    rest = np.median([measures for measures, _ in calm], axis=0)
+    angles, centre = (np.median([getattr(pose, name) for _, pose in calm], axis=0) for name in ("angles", "centre"))
+    scale = float(np.median([pose.scale for _, pose in calm]))
+    latents = []
+    for measures, pose in seen:
+        latent = expression_of(measures, rest, pose.angles[0])
+        latent[:3] = landmarks.angles_of(pose.rotation @ landmarks.rotation_of(angles).T)
+        latent[3:5] = (pose.centre - centre) / (scale * rest[landmarks.AT["eyeDistance"]])
+        latent[5] = np.log(pose.scale / scale)
+        latents.append(latent)
+    return np.array(latents)

@@ -1,0 +1,120 @@
+"""Measures a face against the figures of docs/face.md.
+
+    python tools/measure_face.py cycle [IMAGE or VIDEO ...]    the rig drawn and tracked again; a video gives its first frame
+    python tools/measure_face.py reenact VIDEO ...             the mouth of a reenacted speaker against the speaker's own
+    python tools/measure_face.py speed                         process time of a frame and of preparation, one core
+    python tools/measure_face.py still [IMAGE ...]             grey levels: background of a moving head, frame to frame at rest
+
+Without sources the portrait in the box is measured.
+"""
+
+import argparse
+import time
+
+import cv2
+import numpy as np
+
+from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
+from avatar_forcing_ros.media.reader import open_media, video_on_grid
+from avatar_forcing_ros.motion import landmarks, rig
+from avatar_forcing_ros.motion.face_mesh import find_face
+from avatar_forcing_ros.motion.idle import micro_motion
+from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh
+from avatar_forcing_ros.motion.photo import read_picture
+from avatar_forcing_ros.motion.portrait import PortraitAvatar
+from avatar_forcing_ros.motion.tracker import FaceTracker
+from avatar_forcing_ros.rig_cycle import MIXED, MIXED_NAMES, REQUIRED, run_cycle, sequence
+from avatar_forcing_ros.timeline import FRAME_RATE
+
+VIDEOS = (".mp4", ".mov", ".mpg", ".avi", ".mkv", ".webm")
+
+
+def picture_of(source: str) -> np.ndarray:
+    if not source.lower().endswith(VIDEOS):
+        return read_picture(source)
+    with open_media(source) as reader:
+        return next(image for _, image in video_on_grid(reader))
+
+
+def cycle(sources: list[str]) -> None:
+    print("r and amplitude, by the package's tracker and by MediaPipe's landmarks; * misses r, + the amplitude 0.8 to 1.25")
+    for source in sources:
+        result = run_cycle(PortraitAvatar(picture_of(source), 384))
+        print(source)
+        for names, least in REQUIRED.items():
+            stretch = "+".join(names)
+            for name in names:
+                pairs = [result.agreement(stretch, name, tracked) for tracked in (True, False)]
+                marks = ["*" * (r < least) + "+" * (not 0.8 <= a <= 1.25) for r, a in pairs]
+                print(f"  {name:18}", "   ".join(f"{r:5.2f} x{a:.2f} {m:2}" for (r, a), m in zip(pairs, marks)))
+        mixed = (f"{n} {result.agreement(MIXED, n)[0]:.2f}" for n in MIXED_NAMES)
+        print("  mixed:", ", ".join(mixed), flush=True)
+
+
+def mouth_of(pictures) -> np.ndarray:
+    """Opening and width of the mouth (n, 2) in the head's frame, in D, by MediaPipe's landmarks alone."""
+    mesh, rows = open_face_mesh(max_num_faces=1, refine_landmarks=True), []
+    for picture in pictures:
+        found = mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks
+        if found:
+            scale = np.array([picture.shape[1], -picture.shape[0], -picture.shape[1]])
+            points = np.array([(p.x, p.y, p.z) for p in found[0].landmark]) * scale
+            head = landmarks.fit_pose(points).to_head(points)
+            row = (head[13, 1] - head[14, 1], head[291, 0] - head[61, 0])
+        rows.append(row)
+    mesh.close()
+    return np.array(rows)
+
+
+def reenact(sources: list[str]) -> None:
+    avatar, found = PortraitAvatar.from_file(DEFAULT_PORTRAIT), []
+    for source in sources:
+        with open_media(source) as reader:
+            pictures = [image for _, image in video_on_grid(reader)]
+        tracker = FaceTracker(calm=0.0)
+        motions = [tracker.track(image, i / FRAME_RATE).motion for i, image in enumerate(pictures)]
+        tracker.close()
+        own, shown = mouth_of(pictures)[5:], mouth_of(avatar.render(m) for m in motions)[5:]
+        found.append([np.corrcoef(own[:, k], shown[:, k])[0, 1] for k in (0, 1)])
+        print(f"{source}: opening r {found[-1][0]:.2f}, width r {found[-1][1]:.2f} (moves by {own[:, 1].std():.3f} D)", flush=True)
+    print(f"mean {np.mean(found, axis=0).round(2)}, median {np.median(found, axis=0).round(2)}, least {np.min(found, axis=0).round(2)}")
+
+
+def speed() -> None:
+    cv2.setNumThreads(1)
+    drawn, stretches = sequence()
+    PortraitAvatar.from_file(DEFAULT_PORTRAIT, 128)  # loads what is loaded once
+    for size in (256, 512, 1080):
+        began = time.process_time()
+        avatar = PortraitAvatar.from_file(DEFAULT_PORTRAIT, size)
+        prepared, times = time.process_time() - began, []
+        for motion in drawn[stretches[MIXED]]:
+            began = time.process_time()
+            avatar.render(motion)
+            times.append(1000 * (time.process_time() - began))
+        print(f"{size}x{size}: prepared in {prepared:.1f} s; a frame p50 {np.percentile(times, 50):.1f}, p95 {np.percentile(times, 95):.1f} ms")
+
+
+def still(sources: list[str]) -> None:
+    for source in sources:
+        avatar = PortraitAvatar(picture_of(source), 512)
+        points = find_face(avatar.render(rig.neutral()))
+        edge = np.ones((512, 512), bool)
+        (x0, y0), (x1, _) = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+        unit = float(np.linalg.norm(points[33] - points[263]))
+        edge[max(int(y0 - 1.1 * unit), 0) :, max(int(x0 - 1.0 * unit), 0) : int(x1 + 1.0 * unit)] = False  # person, hair
+        edge[int(points[152, 1]) :] = False  # shoulders
+        poses = [rig.pose(headYaw=0.3), rig.pose(headYaw=-0.3, headPitch=0.15), rig.pose(headRoll=0.2, jawOpen=0.6)]
+        apart = [np.abs(avatar.render(p).astype(int) - avatar.photo)[edge].mean() for p in poses] if edge.any() else [float("nan")]
+        frames = [avatar.render(micro_motion(f), f).astype(int) for f in range(50)]
+        change = [np.abs(b - a).mean() for a, b in zip(frames, frames[1:])]
+        print(f"{source}: background {max(apart):.2f}, frame to frame at rest {max(change):.2f} grey levels")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("cycle", "reenact", "speed", "still"))
+    parser.add_argument("sources", nargs="*")
+    options = parser.parse_args()
+    given = options.sources or [str(DEFAULT_PORTRAIT)]
+    {"cycle": lambda: cycle(given), "reenact": lambda: reenact(options.sources), "speed": speed, "still": lambda: still(given)}[options.what]()
