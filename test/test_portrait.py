@@ -230,6 +230,18 @@ def test_odd_sources_give_the_same_face(picture, tmp_path):
         assert middle_gap(opened) > 0.1 * eye_distance(opened), name
 
 
+def test_a_grey_photo_stays_grey(picture):
+    grey = np.repeat(picture.mean(axis=2).astype(np.uint8)[..., None], 3, axis=2)
+    frame = PortraitAvatar(grey, 256).render(rig.pose(jawOpen=0.7, mouthUpperUp=0.6, headYaw=0.2)).astype(int)
+    assert np.ptp(frame, axis=2).max() <= 3
+
+
+def test_a_photo_from_the_side_turns_less(avatar):
+    side = PortraitAvatar(avatar.render(rig.pose(headYaw=0.55)), SIZE)
+    turned = [find_face(a.render(rig.pose(headYaw=-0.35)))[1, 0] - find_face(a.photo)[1, 0] for a in (avatar, side)]
+    assert turned[0] < turned[1] < 0
+
+
 def test_the_largest_face_is_taken(picture):
     small = cv2.resize(picture, None, fx=0.55, fy=0.55, interpolation=cv2.INTER_AREA)
     both = np.full((picture.shape[0], picture.shape[1] + small.shape[1], 3), picture[5, 5], np.uint8)

@@ -17,10 +17,12 @@ class Mouth:
     """Cavity, teeth and tongue, drawn in the photo's light.
 
     eye_distance: D in pixels. light: (3,) RGB 0..1 of white. photo_teeth: what the photo itself shows of the upper teeth.
+    colour: 1 as nature has it, 0 grey as the photo.
     """
 
-    def __init__(self, eye_distance: float, light: np.ndarray, photo_teeth: PhotoTeeth | None = None):
+    def __init__(self, eye_distance: float, light: np.ndarray, photo_teeth: PhotoTeeth | None = None, colour: float = 1.0):
         self._unit = eye_distance
+        self._colour = colour
         self._light = light.astype(np.float32)
         self._photo_teeth = photo_teeth
         self._half_width, self._above, self._below = 0.40, 0.24, 0.30  # canvas, in D around its origin
@@ -30,6 +32,10 @@ class Mouth:
             self._upper[..., :3] = np.minimum(rgb * (photo_teeth.colour / (_ENAMEL * self._light)), 255 * cover)
         self._lower = self._teeth(_LOWER_TEETH, hang=False)
         self._tongue = self._tongue_layer()
+
+    def _tint(self, *rgb: float) -> np.ndarray:
+        colour = np.array(rgb, np.float32)
+        return colour.mean() + self._colour * (colour - colour.mean())
 
     def _grid(self, oversample: int = 1):
         unit = self._unit * oversample
@@ -52,7 +58,7 @@ class Mouth:
         curve = 0.035 * (np.abs(xs) / total) ** 2  # the row bends back: its edge rises to the sides
         gum = np.clip((up - curve) / 0.02 + 0.5, 0, 1) * (np.abs(xs) < total)
         depth = 1 - 0.75 * np.clip(np.abs(xs) / total, 0, 1) ** 2.2  # and lies in shadow there
-        rgba[..., :3] = np.array([150, 78, 74], np.float32) * (self._light * depth[..., None])
+        rgba[..., :3] = self._tint(150, 78, 74) * (self._light * depth[..., None])
         rgba[..., 3] = gum * (np.abs(xs) < total)
         start = 0.0
         for k, (width, height) in enumerate(row):
@@ -62,7 +68,7 @@ class Mouth:
             top = 1.0 - 0.22 * u**2
             soft = 0.05
             shape = np.clip((v - corner) / soft, 0, 1) * np.clip((top - v) / soft, 0, 1) * np.clip((1.0 - np.abs(u)) / 0.05, 0, 1)
-            enamel = _ENAMEL - np.clip(v, 0, 1)[..., None] * np.array([10, 18, 34], np.float32)
+            enamel = self._tint(*_ENAMEL) - np.clip(v, 0, 1)[..., None] * self._tint(10, 18, 34)
             tone = (1 - 0.16 * np.abs(u) ** 3) * depth * (0.93 + 0.07 * np.clip(v / 0.2, 0, 1))
             colour = enamel * (self._light * tone[..., None])
             shape = shape[..., None]
@@ -80,7 +86,7 @@ class Mouth:
         r = np.hypot(xs / 0.27, (ys - 0.07) / 0.17)
         groove = 1 - 0.18 * np.exp(-((xs / 0.02) ** 2)) * np.clip((ys + 0.02) / 0.1, 0, 1)
         shade = np.clip(1.08 - 0.55 * r, 0.3, 1) * groove
-        rgba[..., :3] = np.array([176, 88, 86], np.float32) * (self._light * shade[..., None])
+        rgba[..., :3] = self._tint(176, 88, 86) * (self._light * shade[..., None])
         rgba[..., 3] = np.clip((1 - r) / 0.10, 0, 1)
         return self._shrunk(rgba)
 
@@ -100,7 +106,7 @@ class Mouth:
         inward = cv2.GaussianBlur(mask, (0, 0), max(0.8, 0.035 * reach))  # lips shade what lies close behind them
         ys = np.arange(mask.shape[0], dtype=np.float32)[:, None] + y0
         throat = np.exp(-(((ys - float(skull[1]) - 0.10 * reach) / (0.16 * reach)) ** 2))  # darkest behind the upper teeth
-        layer = np.array([96, 38, 36], np.float32) * self._light * (1.0 - 0.78 * throat)[..., None]
+        layer = self._tint(96, 38, 36) * self._light * (1.0 - 0.78 * throat)[..., None]
         layer = np.broadcast_to(layer, mask.shape + (3,)).copy()
         dim = np.clip(inward * 1.35 - 0.2, 0.15, 1.0)[..., None]
         lit = np.clip(inward * 0.9 + 0.30, 0.45, 1.0)[..., None]

@@ -101,6 +101,10 @@ class Eye:
         self._white = white.astype(np.float32)
         self._iris = ((iris_colour - white) * disc[..., None]).astype(np.float32)
         self._disc = disc[..., None].astype(np.float32)
+        near = cv2.dilate(opening, np.ones((5, 5), np.uint8)) > 0.1
+        darkest = photo[near][np.argsort(photo[near].mean(axis=1))[: max(1, int(near.sum()) // 12)]] if near.any() else photo[0, :1]
+        self._lash = darkest.mean(axis=0)
+        self._gap = max(float((lower - upper)[:, 1].max()), 1e-6)
         # What is left, lashes and shadow at the lids' edge, belongs to lids that have not moved.
         self._edge = ((photo - self._white - self._iris) * opening[..., None]).astype(np.float32)
 
@@ -137,6 +141,23 @@ class Eye:
         place = np.column_stack([linear, linear @ self.origin + shift - (x0, y0)])
         layer = cv2.warpAffine(ball, place, mask.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         blend(frame, x0, y0, mask, layer)
+
+    def draw_lashes(self, frame, upper, lower, width: float) -> None:
+        """The line that closed lids make: lashes, moved from where they stood apart, do not meet by themselves.
+
+        width: of the line in pixels at its middle.
+        """
+        closed = 1.0 - float((lower - upper)[:, 1].max()) / self._gap
+        share = 0.6 * min(max((closed - 0.55) / 0.4, 0.0), 1.0)
+        if share == 0.0:
+            return
+        line = (upper + lower) / 2
+        half = np.zeros_like(line)
+        half[:, 1] = 0.5 * width * np.sin(np.linspace(0.0, np.pi, len(line))) ** 0.5
+        found = opening_mask(line - half, line + half, frame.shape)
+        if found is not None:
+            x0, y0, mask = found
+            blend(frame, x0, y0, cv2.GaussianBlur(mask, (0, 0), 0.6) * share, np.broadcast_to(self._lash, mask.shape + (3,)))
 
 
 def _iris_radius(photo: np.ndarray, beside: np.ndarray, distance: np.ndarray, found: float) -> float:

@@ -46,8 +46,10 @@ _CLOSED_MOUTH = 0.04  # D; inner lips nearer than this are one line: the mesh is
 _DEPTH = 1.3  # the mesh's depth is flatter than a head: ears lie 0.8 D behind the eyes' corners, the nose 0.5 D before
 _DEEP, _FLATTEN = 0.10, 0.55  # D behind the eyes; beyond it depth counts less, so that a turned cheek does not stretch
 _LASHES = 0.035  # D; height of the band above the upper lid that holds the lashes
+_LASH_LINE = 0.022  # D; width of the line that closed lids make
 _LID_EDGE = 0.04  # D; lids that moved this far have left behind the shadow they cast on the photo's eyes
 _BREATH = 0.012  # D; how far the shoulders rise
+_FRONTAL = 0.25  # radians; a photo turned less than this turns as far as any
 _CALMED = 0.35  # of a photo's smile that is taken back at rest: more would leave its cheeks without their reason
 _MIN_SIDE = 64
 
@@ -107,6 +109,8 @@ class PortraitAvatar:
         right, left = points[EYE_OUTER_RIGHT], points[EYE_OUTER_LEFT]
         self._unit = float(np.linalg.norm(left - right))
         yaw, _, roll = fit_pose(points * _AXES_UP).angles
+        # A photo from the side knows little of the far side, and turns less.
+        self._turns = float(np.clip(1.0 - (abs(yaw) - _FRONTAL) / 0.45, 0.3, 1.0))
         self._axes = _as_image(rotation_of(np.array([yaw, 0.0, roll]))).T  # rows: face right, down, away, on the image
         self._between_eyes = (left + right) / 2
         self._pivot = self._between_eyes + (HEAD_CENTRE * _AXES_UP * self._unit) @ self._axes
@@ -219,7 +223,9 @@ class PortraitAvatar:
         skin = skin / 255.0
         bright = float(np.clip(skin.max() * 1.2, 0.08, 1.0))
         cast = skin / skin.max() / np.array([1.0, 0.80, 0.70])  # against the colour of usual skin
-        self._mouth = Mouth(self._unit, bright * np.clip(1 + 0.4 * (cast / cast.mean() - 1), 0.7, 1.2), teeth)
+        colour = float(np.clip((skin.max() - skin.min()) / max(skin.max(), 1e-3) / 0.12, 0.0, 1.0))
+        light = 1 + colour * 0.4 * (cast / cast.mean() - 1)
+        self._mouth = Mouth(self._unit, bright * np.clip(light, 0.7, 1.2), teeth, colour)
 
     # ---- per frame ------------------------------------------------------------------------------------------------
 
@@ -235,6 +241,7 @@ class PortraitAvatar:
 
     def _draw(self, motion: np.ndarray, gain: np.ndarray, frame: int | None = None) -> np.ndarray:
         motion = motion * gain
+        motion[rig.INDEX["headYaw"]] *= self._turns
         vertices = self._rest + (motion @ self._basis).reshape(-1, 3)
         self._keep_apart(vertices)
         pose, shift = self._head(motion)
@@ -274,6 +281,7 @@ class PortraitAvatar:
             lids = [UPPER_LID[side][4], LOWER_LID[side][4]]
             lids_moved = np.linalg.norm(vertices[lids] - self._rest[lids], axis=1).max() / (_LID_EDGE * self._unit)
             eye.draw(picture, upper, lower, linear, moved, look @ self._axes[:2, :2], float(smoothstep(lids_moved)))
+            eye.draw_lashes(picture, upper, lower, _LASH_LINE * self._unit)
 
         def place(point):
             return ((point - self._pivot) @ pose.T + self._pivot + shift)[:2]
