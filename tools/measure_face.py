@@ -17,11 +17,11 @@ import numpy as np
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.media.reader import open_media, video_on_grid
 from avatar_forcing_ros.motion import landmarks, rig
-from avatar_forcing_ros.motion.face_mesh import find_face
 from avatar_forcing_ros.motion.idle import micro_motion
 from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh
 from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.motion.portrait import PortraitAvatar
+from avatar_forcing_ros.motion.portrait_source import Source
 from avatar_forcing_ros.motion.tracker import FaceTracker
 from avatar_forcing_ros.rig_cycle import MIXED, MIXED_NAMES, REQUIRED, run_cycle, sequence
 from avatar_forcing_ros.timeline import FRAME_RATE
@@ -97,18 +97,16 @@ def speed() -> None:
 
 def still(sources: list[str]) -> None:
     for source in sources:
-        avatar = PortraitAvatar(picture_of(source), 512)
-        points = find_face(avatar.render(rig.neutral()))
-        edge = np.ones((512, 512), bool)
-        (x0, y0), (x1, _) = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
-        unit = float(np.linalg.norm(points[33] - points[263]))
-        edge[max(int(y0 - 1.1 * unit), 0) :, max(int(x0 - 1.0 * unit), 0) : int(x1 + 1.0 * unit)] = False  # person, hair
-        edge[int(points[152, 1]) :] = False  # shoulders
+        picture = picture_of(source)
+        avatar = PortraitAvatar(picture, 512)
+        person = (Source.of(picture, 512).mask > 0).astype(np.uint8)
+        beyond = cv2.dilate(person, np.ones((161, 161), np.uint8)) == 0  # where the moving head never comes
         poses = [rig.pose(headYaw=0.3), rig.pose(headYaw=-0.3, headPitch=0.15), rig.pose(headRoll=0.2, jawOpen=0.6)]
-        apart = [np.abs(avatar.render(p).astype(int) - avatar.photo)[edge].mean() for p in poses] if edge.any() else [float("nan")]
+        apart = [np.abs(avatar.render(p).astype(int) - avatar.photo)[beyond].mean() for p in poses] if beyond.any() else []
         frames = [avatar.render(micro_motion(f), f).astype(int) for f in range(50)]
         change = [np.abs(b - a).mean() for a, b in zip(frames, frames[1:])]
-        print(f"{source}: background {max(apart):.2f}, frame to frame at rest {max(change):.2f} grey levels")
+        background = f"{max(apart):.2f}" if apart else "not to be seen"
+        print(f"{source}: background {background}, frame to frame at rest {max(change):.2f} grey levels")
 
 
 if __name__ == "__main__":

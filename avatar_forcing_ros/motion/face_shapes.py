@@ -38,7 +38,8 @@ _CHIN_POINTS = (  # (right, left, how much of the chin's way this point of the j
 _NOSE = (1, 2, 4, 5, 6, 98, 327, 197, 195, 168, 64, 294, 129, 358, 94, 19)
 _LIPS = tuple(dict.fromkeys(INNER_LIP_UPPER + INNER_LIP_LOWER + OUTER_LIP_UPPER + OUTER_LIP_LOWER))
 _CORNER_DROP = 0.10  # D of the jaw's coefficient: the corners of the mouth follow
-_LID_FOLLOWS = 0.020  # D; how far the upper lid goes with an eye turned up or down
+_PARTED_IN = 0.02  # D; lips that part draw the corners inward
+_LID_FOLLOWS = 0.032  # D; how far the upper lid goes with an eye turned up or down
 _PEOPLE_DIFFER = 0.05  # D; corners so much further out and up are no smile yet
 _CHIN_DROP = 0.38  # of the jaw's coefficient: the chin goes nearly as far as the lower lip
 
@@ -199,11 +200,12 @@ class Shapes:
             for point, towards in zip(outer, inner):
                 press[point] = tuple(0.5 * (self._rest[towards] - self._rest[point]) * (0, 1, 0))
         self._set("mouthPress", press, fixed=_NOSE, reach=0.3)
-        rise = dict.fromkeys(list(corners) + lower_inner, (0, 0, 0))
+        parted = {p: (sign * _PARTED_IN, 0, 0) for side, sign in (("Right", 1.0), ("Left", -1.0)) for p in _CORNER[side]}
+        rise = dict.fromkeys(lower_inner, (0, 0, 0)) | parted
         rise |= {p: (0, -0.08 * s, 0) for p, s in zip(upper_inner, arch(upper_inner, 0.5))}
         rise |= {p: (0, -0.08 * s, 0) for p, s in zip(upper_outer, arch(upper_outer, 0.4))}
         self._set("mouthUpperUp", rise, fixed=(1, 2, 4), reach=0.4)
-        sink = dict.fromkeys(list(corners) + upper_inner, (0, 0, 0))
+        sink = dict.fromkeys(upper_inner, (0, 0, 0)) | parted
         sink |= {p: (0, 0.08 * s, 0) for p, s in zip(lower_inner, arch(lower_inner, 0.5))}
         sink |= {p: (0, 0.075 * s, 0) for p, s in zip(lower_outer, arch(lower_outer, 0.4))}
         self._set("mouthLowerDown", sink, fixed=(CHIN,), reach=0.4)
