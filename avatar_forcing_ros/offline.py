@@ -49,7 +49,7 @@ def run_offline(session: Session, progress=lambda frames: None) -> dict:
     network = session.network
     avatar = make_avatar(session.avatar, session.portrait, session.size, session.theme, network)
     generator = make_generator(session.generator, session.weights, {"device": network.device, "precision": network.precision})
-    stream = generator.open(read_picture(session.portrait or str(DEFAULT_PORTRAIT)), session.seed)
+    stream = generator.open(read_picture(session.portrait or str(DEFAULT_PORTRAIT)), session.seed, session.commit or None)
     buffer, statistics, tracker = SignalBuffer(generator.dim), RunStatistics(), make_tracker(session.space, network=network)
     out = Path(session.out)
     user_sound, speech, images = iter(()), iter(()), iter(())

@@ -105,7 +105,8 @@ class Graph:
         self.peak_rss_mb = 0.0
         self.settled_rss_mb = self.last_rss_mb = None  # all nodes together, after warm-up and at the end
         self.values: dict[str, dict[str, str]] = {}  # what each node last said in its diagnostics
-        self._cpu: dict[str, float] = {}  # seconds of processor that each node had used when the conversation began
+        self._cpu: dict[str, float] = {}  # seconds of processor that each node had used when the conversation began ...
+        self._cpu_latest: dict[str, float] = {}  # ... and when it was last looked at, also of nodes that have ended
         self._cpu_from = 0.0
         self._monitor: threading.Thread | None = None
         self._ended = threading.Event()
@@ -114,7 +115,7 @@ class Graph:
         os.environ.update(environment())  # this process talks to the nodes, in their domain
         for node in self.nodes:
             self._spawn(node)
-        self._monitor = threading.Thread(target=self._watch_memory, daemon=True)
+        self._monitor = threading.Thread(target=self._watch_processes, daemon=True)
         self._monitor.start()
         return self
 
@@ -138,9 +139,10 @@ class Graph:
         if node.executable == "recorder":
             psutil.Process(node.process.pid).nice(RECORDER_NICE)
 
-    def _watch_memory(self) -> None:
+    def _watch_processes(self) -> None:
         started = time.monotonic()
         while not self._ended.wait(0.5):
+            self._cpu_latest |= self._cpu_seconds()
             total = 0
             for node in self.nodes:
                 try:
@@ -156,15 +158,15 @@ class Graph:
     def begin_cpu(self) -> None:
         """From now on the nodes' use of the processor counts."""
         self._cpu, self._cpu_from = self._cpu_seconds(), time.monotonic()
+        self._cpu_latest = dict(self._cpu)
 
     def cpu_cores(self) -> dict[str, float]:
-        """Cores that each node has used since `begin_cpu`, as far as it still runs; their sums with and without what is
-        not the face (sources and recorder)."""
+        """Cores that each node has used since `begin_cpu`; "face" is the sum without sources and recorder, "all" with them."""
         wall = time.monotonic() - self._cpu_from
-        cores = {path: (used - self._cpu[path]) / wall for path, used in self._cpu_seconds().items() if path in self._cpu}
+        used = self._cpu_latest | self._cpu_seconds()
+        cores = {path: (used[path] - before) / wall for path, before in self._cpu.items()}
         face = sum(cores.get(n.path, 0.0) for n in self.nodes if n.executable not in NOT_THE_FACE)
-        cores = {**cores, "face": face, "all": sum(cores.values())}
-        return {path: round(value, 3) for path, value in cores.items()}
+        return {path: round(value, 3) for path, value in {**cores, "face": face, "all": sum(cores.values())}.items()}
 
     def _cpu_seconds(self) -> dict[str, float]:
         seconds = {}
@@ -253,6 +255,7 @@ def run_live(
                 if not client.change_state(path, "activate"):
                     raise AvatarForcingError(client.fault(path))
             graph.begin_cpu()
+            measured, renderer = {}, {}
             try:
                 while not graph.done():
                     graph.check()
@@ -266,7 +269,7 @@ def run_live(
                 client.spin(float(renderer.get("presentation delay s", 1.0)) + TAIL_S)
                 graph.check()
             except KeyboardInterrupt:
-                measured, renderer = {}, {}
+                pass
         graph.stop([n for n in graph.nodes if n.executable == "recorder"])
         report = out.with_suffix(".json")
         if not report.is_file():

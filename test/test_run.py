@@ -89,12 +89,18 @@ def test_live_run_through_the_ros_graph_and_its_bag_as_the_next_input(tmp_path):
     pytest.importorskip("rclpy", reason="needs ROS: a plain Python install has no graph")
     out, bag = tmp_path / "live.mp4", tmp_path / "bag"
     inputs = ("--user-video", SAMPLE_USER_VIDEO, "--avatar-audio", SAMPLE_AVATAR_AUDIO)
-    assert run(*inputs, "--out", out, "--duration", 5, "--bag", bag, "--size", 256, "--avatar", "portrait", "--delay", 0.3) == 0
+    patient = tmp_path / "patient.yaml"  # speech is released late enough for a machine that is busy with other things
+    patient.write_text(
+        "/**/speech: {ros__parameters: {speaker: avatar, release_delay: 0.5}}\n"
+        "/**/face: {ros__parameters: {reliable: true}}\n"
+    )
+    options = ("--duration", 5, "--size", 256, "--avatar", "portrait", "--delay", 0.8, "--config", patient)
+    assert run(*inputs, "--out", out, "--bag", bag, *options) == 0
     figures = json.loads(out.with_suffix(".json").read_text())
     assert KEYS | {"peak_rss_mb"} <= figures.keys()
     assert figures["mode"] == "live" and figures["frames"] >= 100 and figures["lost_blocks"] == 0
     assert figures["user_face_share"] > 0.9
-    assert figures["presentation_delay_ms"]["p50"] == figures["presentation_delay_ms"]["start"] == 300
+    assert figures["presentation_delay_ms"]["p50"] == figures["presentation_delay_ms"]["start"] == 800
     assert figures["first_image_s"] > 0 and 0 < figures["cpu_cores"]["face"] < figures["cpu_cores"]["all"]
     assert {"/avatar/renderer", "/avatar/motion_generator", "/avatar/user/face"} <= figures["real_time_factor"].keys()
     # Every image that used a frame of the user left after that frame, and within the delay of the slowest machine.

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.motion.mediapipe_start import quiet_native_start
+from avatar_forcing_ros.motion.mediapipe_start import face_mesh_edges, quiet_native_start, solution
 
 MESH_POINTS = 468
 EYE_OUTER_RIGHT, EYE_OUTER_LEFT = 33, 263  # the person's right eye is at image left
@@ -41,14 +41,13 @@ _DETECTION_SIDE = 1280  # larger images are searched at this size: the detector 
 
 def triangles() -> np.ndarray:
     """Triangles (852, 3) of the face without its holes (mouth and eyes), from MediaPipe's list of edges."""
-    from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION
-
+    mesh_edges = face_mesh_edges()
     neighbours: dict[int, set[int]] = {}
-    for a, b in FACEMESH_TESSELATION:
+    for a, b in mesh_edges:
         neighbours.setdefault(a, set()).add(b)
         neighbours.setdefault(b, set()).add(a)
     found = {
-        tuple(sorted((a, b, c))) for a, b in FACEMESH_TESSELATION for c in neighbours[a] & neighbours[b]
+        tuple(sorted((a, b, c))) for a, b in mesh_edges for c in neighbours[a] & neighbours[b]
     }
     # Beside each nostril three edges enclose smaller triangles: that ring is no triangle of the surface.
     found -= {(49, 64, 129), (279, 294, 358)}
@@ -104,14 +103,12 @@ def find_faces(image: np.ndarray) -> list[np.ndarray]:
 
     Raises InputError when no face is found.
     """
-    from mediapipe.python.solutions.face_mesh import FaceMesh
-
     height, width = image.shape[:2]
     shrink = min(1.0, _DETECTION_SIDE / max(height, width))
     small = image if shrink == 1.0 else cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     options = {"static_image_mode": True, "max_num_faces": 5, "refine_landmarks": True, "min_detection_confidence": 0.4}
     faces: list[np.ndarray] = []
-    with quiet_native_start(), FaceMesh(**options) as mesh:
+    with quiet_native_start(), solution("face_mesh").FaceMesh(**options) as mesh:
         # A face that fills the frame, or one far away, is missed at first: look again with a margin, then closer at
         # each box of the far-range detector, which also finds the others of a group.
         margin = int(0.4 * max(height, width) * shrink)
@@ -137,10 +134,8 @@ def _look(mesh, image: np.ndarray, window: tuple[int, int, int, int]) -> list[np
 
 def _boxes(image: np.ndarray):
     """Windows (x0, y0, x1, y1) around the faces that the far-range detector finds, the largest first."""
-    from mediapipe.python.solutions.face_detection import FaceDetection
-
     height, width = image.shape[:2]
-    with FaceDetection(model_selection=1, min_detection_confidence=0.4) as detector:
+    with solution("face_detection").FaceDetection(model_selection=1, min_detection_confidence=0.4) as detector:
         found = detector.process(image).detections or []
     boxes = [d.location_data.relative_bounding_box for d in found]
     for box in sorted(boxes, key=lambda b: -b.width * b.height):

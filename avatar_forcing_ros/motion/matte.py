@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from avatar_forcing_ros.motion.mediapipe_start import quiet_native_start
+from avatar_forcing_ros.motion.mediapipe_start import quiet_native_start, solution
 
 
 def person_mask(image: np.ndarray, face_hull: np.ndarray, others: Sequence[np.ndarray] = ()) -> np.ndarray:
@@ -16,9 +16,7 @@ def person_mask(image: np.ndarray, face_hull: np.ndarray, others: Sequence[np.nd
     image: (H, W, 3) uint8 RGB, head and shoulders. face_hull: (N, 2) pixels that surely are the person.
     others: hulls of other people's faces, who stay in the background.
     """
-    from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
-
-    with quiet_native_start(), SelfieSegmentation(model_selection=0) as segment:
+    with quiet_native_start(), solution("selfie_segmentation").SelfieSegmentation(model_selection=0) as segment:
         coarse = segment.process(np.ascontiguousarray(image)).segmentation_mask.astype(np.float32)
     surely = np.zeros(image.shape[:2], np.uint8)
     cv2.fillConvexPoly(surely, cv2.convexHull(face_hull.astype(np.int32)), 1)

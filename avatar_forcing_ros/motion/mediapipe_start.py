@@ -1,11 +1,16 @@
-"""Opening MediaPipe: its native libraries write about their start to stderr whatever log level is set."""
+"""Opening MediaPipe: quickly, without what it imports for its examples; and quietly, for its native libraries write about
+their start to stderr whatever log level is set."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.util
 import os
 import sys
+import types
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,12 +18,37 @@ import numpy as np
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 
 
+def solution(name: str) -> types.ModuleType:
+    """MediaPipe's module `name` of its solutions, such as "face_mesh".
+
+    The package imports matplotlib for a plot and sounddevice for a recorder, neither of which is used here: half of the time
+    that it takes. They stand empty meanwhile, unless somebody has imported them before.
+    """
+    empty = {"matplotlib": types.ModuleType("matplotlib"), "matplotlib.pyplot": types.ModuleType("pyplot"), "sounddevice": None}
+    empty = {} if "matplotlib" in sys.modules else empty
+    sys.modules.update(empty)
+    try:
+        return importlib.import_module(f"mediapipe.python.solutions.{name}")
+    finally:
+        for module in empty:
+            del sys.modules[module]
+
+
+def face_mesh_edges() -> frozenset[tuple[int, int]]:
+    """The edges of the face mesh, from MediaPipe's table alone, without the package around it."""
+    folder = Path(importlib.util.find_spec("mediapipe").submodule_search_locations[0])
+    table = folder / "python" / "solutions" / "face_mesh_connections.py"
+    spec = importlib.util.spec_from_file_location("face_mesh_connections", table)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.FACEMESH_TESSELATION
+
+
 def open_face_mesh(**options):
     """A FaceMesh in video mode, past its start: the first image is quick."""
-    from mediapipe.python.solutions.face_mesh import FaceMesh  # seconds to import: only who tracks pays
-
+    face_mesh = solution("face_mesh")  # most of a second to import: only who tracks pays
     with quiet_native_start():
-        mesh = FaceMesh(static_image_mode=False, **options)
+        mesh = face_mesh.FaceMesh(static_image_mode=False, **options)
     restart(mesh)
     return mesh
 

@@ -13,6 +13,7 @@ from rclpy.time import Time
 
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.generators import GENERATORS, make_generator
+from avatar_forcing_ros.generators.base import LOOK_AHEAD
 from avatar_forcing_ros.generators.signals import AVATAR_AUDIO, SignalBuffer, UsedInput
 from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.msg import AudioFrames, AvatarFrame, MotionLatent, MotionLatentBlock
@@ -61,7 +62,7 @@ class MotionGenerator(AvatarNode):
         self.declare("portrait", "", "image file of the face, for a network that is told whose face it moves; empty: the one in the box")
         self.declare_network()
         self.declare("commit_frames", 0, "frames that a step commits, the next one begins behind them; 0: as the back end has it", 0, BLOCK_FRAMES)
-        self.declare("look_ahead", 0, "frames of the avatar's speech to wait for beyond those of the step", 0, BLOCK_FRAMES)
+        self.declare("look_ahead", -1, "frames of the avatar's speech to wait for beyond those of the step; -1: as the back end needs", -1, BLOCK_FRAMES)
         self.declare("compile", "none", "how the network is sped up on a GPU", choices=("none", "compile", "graph"))
         self.declare("steps", 0, "network passes per block, as the release counts them; 0: as the back end has it", 0, 200)
         self.declare("audio_guidance", -1.0, "guidance scale of the avatar's speech; -1: as the back end has it", -1.0, 10.0)
@@ -84,6 +85,9 @@ class MotionGenerator(AvatarNode):
             portrait = read_picture(self.param("portrait") or str(DEFAULT_PORTRAIT))
         self._stream = self._generator.open(portrait, self.param("seed"), self.param("commit_frames") or None)
         self._commit = self._stream.commit_frames
+        rolling = not self._stream.frame_causal and self._commit < self._stream.block_frames
+        asked = self.param("look_ahead")
+        self._look_ahead = asked if asked >= 0 else LOOK_AHEAD if rolling else 0
         self._buffer = SignalBuffer(self._generator.dim)
         self._publisher = self.create_publisher(MotionLatentBlock, "motion_blocks", qos.reliable(20))
         self._sequence, self._restart = 0, False
@@ -156,7 +160,7 @@ class MotionGenerator(AvatarNode):
         first = self._next_step()
         while self.active:
             self._first = first
-            last = first + self._commit - 1 + self.param("look_ahead")
+            last = first + self._commit - 1 + self._look_ahead
             late = self.now_ns() - time_of(last + 1)
             if self._restart or late < -JUMP_FORWARD_NS:  # time jumped: what was gathered belongs to another time
                 with self._lock:
