@@ -10,6 +10,7 @@ from dataclasses import fields
 from avatar_forcing_ros import __version__
 from avatar_forcing_ros.errors import AvatarForcingError
 from avatar_forcing_ros.learning.commands import add_learning
+from avatar_forcing_ros.learning.evaluate_command import add_evaluate
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -21,6 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_weights(commands)
     _add_bench(commands)
     add_learning(commands)
+    add_evaluate(commands)
     return parser
 
 

@@ -40,13 +40,14 @@ def test_training_sees_what_the_stream_computes(commit):
         latents = torch.cat([latents, stream.step(*(x[:, at : at + 10] for x in signals), noise=noise)], 1)
     streamed = noise[:, :commit] - latents[:, at:]  # one step from noise to data
 
-    clip = slice(at - 40, at + 10)
-    clean = torch.cat([latents[:, at - 40 : at], torch.zeros(1, 10, config.motion_dim)], 1)
-    noisy = torch.cat([torch.zeros(1, 40, config.motion_dim), noise], 1)
-    given = tuple(x[:, clip] for x in signals)
-    trained = df.stream_velocity(
-        model, clean, noisy, torch.ones(1, 50), given, given, df.Layout(True, commit, 10, 10)
-    )[:, -10:][:, :commit]  # fmt: skip
+    # Ten frames more than the block sees, since a clip's first frames have windows that reach before it.
+    clip = slice(at - 50, at + 10)
+    clean = torch.cat([latents[:, at - 50 : at], torch.zeros(1, 10, config.motion_dim)], 1)
+    noisy = torch.cat([torch.zeros(1, 50, config.motion_dim), noise], 1)
+    there = (torch.ones(1, 60, dtype=torch.bool),) * 3
+    given = df.Given(tuple(x[:, clip] for x in signals), there, (torch.ones(1), torch.ones(1)))
+    layout = df.Layout(True, commit, 10, 10)
+    trained = df.stream_velocity(model, clean, noisy, torch.ones(1, 60), given, layout)[:, -10:][:, :commit]
     assert float((streamed - trained).norm() / trained.norm()) < 1e-4
     assert float(trained.norm()) > 1.0
 
@@ -63,13 +64,10 @@ def test_nothing_leaks_from_frames_that_have_not_come():
         *(torch.ones(1, 50, dtype=torch.bool) for _ in range(3)),
     )  # fmt: skip
     sound, noisy, sigma = (features(), features()), torch.randn(1, 50, config.motion_dim, generator=draw), torch.ones(1, 50)
-    place = torch.arange(50) % 10
-    late = (place >= layout.avatar_ahead, place >= layout.user_ahead)
-    given = (torch.ones(1), torch.ones(1))
 
     def run(clip, sound):
-        signals = [df.signals_of(model, clip, sound, given, marks) for marks in (None, late)]
-        return df.stream_velocity(model, clip.avatar_motion, noisy, sigma, *signals, layout)[0, :10]  # frames 10..19
+        given = df.Given.of(clip, sound, (torch.ones(1), torch.ones(1)))
+        return df.stream_velocity(model, clip.avatar_motion, noisy, sigma, given, layout)[0, :10]  # frames 10..19
 
     base = run(clip, sound)
     def with_user_from(frame):

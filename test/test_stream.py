@@ -7,7 +7,7 @@ from avatar_forcing_ros.models import Anchor, AvatarForcing, Identity, ModelConf
 from avatar_forcing_ros.models.plain import PlainStream
 
 CONFIG = ModelConfig.embedded(width=32, depth=2, heads=2, audio_dim=16, audio_width=16, audio_layers=1, motion_dim=8,
-                               guidance="separate")
+                               guidance="separate", token_condition=False)
 
 
 @pytest.fixture(scope="module")

@@ -136,7 +136,7 @@ def test_losers_have_not_seen_the_user(corpus, trained, tmp_path):
         with torch.no_grad():
             features = df.encode_sound(model, torch.cat([clip.avatar_sound, clip.user_sound]), 50).chunk(2)
             hears = (torch.ones(4), torch.full((4,), user))
-            return df.euler_clip(model, df.signals_of(model, clip, features, hears), noise, schedule(4))
+            return df.euler_clip(model, df.Given.of(clip, features, hears), noise, schedule(4))
     assert torch.equal(made(clip, 0.0), made(other, 0.0))
     assert not torch.equal(made(clip, 1.0), made(other, 1.0))
 
@@ -175,4 +175,4 @@ def test_the_command_tells_what_is_missing(tmp_path, corpus, capsys):
     wrong = AvatarForcing(ModelConfig.embedded(motion_dim=8, width=16, heads=2, depth=1, audio_dim=8, audio_width=8))
     save_model(wrong, tmp_path / "wrong.safetensors")
     assert main(["train", tiny_yaml, "--corpus", corpus, "--start", str(tmp_path / "wrong.safetensors"), "--out", str(tmp_path)]) == 1
-    assert "dimensions" in capsys.readouterr().err
+    assert "does not fit the recipe" in capsys.readouterr().err

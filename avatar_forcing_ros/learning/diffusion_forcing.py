@@ -1,12 +1,12 @@
-"""The training loss of the paper (its method section): conditional flow matching on motion latents, L1, with a noise
-level of its own for every block (diffusion forcing), and dropout of each condition.
+"""The training loss of the paper (its method section): conditional flow matching on motion latents with a noise
+level of its own for every block (diffusion forcing), and dropout of each condition. The paper's norm is L1.
 
 A clip of T = 50 frames is seen in one of two layouts:
 
     forcing   every block has its own noise level, frames see the past as noisy as it is, all signals are known: the paper's
     stream    every block but the first is made behind a clean past, as models/stream.py makes it: the past once as clean
-              tokens, then for each block a window of 2 context frames and 10 noisy ones. Of a window's signals only the first
-              frames are known, as in a rolling stream, and no past frame has looked at what was not known then.
+              tokens, then for each block a window of 2 context frames and 10 noisy ones. Conditions are made as a rolling
+              stream makes them: anew for the window of every step, of whose signals only the first frames are known.
               All blocks of the clip are trained in one pass, each at a noise level of its own.
 
 Shapes: B clips, T frames, h earlier frames of sound, A audio_dim, D motion_dim, W width, n tokens.
@@ -70,13 +70,11 @@ class Layout:
         commit = divisors[integer(0, len(divisors) - 1)]
         return cls(True, commit, integer(commit, block), integer(1, block))
 
-    def blocked(self, frames: int, context: int, block: int, device: torch.device | str = "cpu") -> Tensor:
-        """(T, T) bool, True where the condition of a past frame may not look: outside the window of the step that
-        committed it, and at user frames that had not come by then."""
-        frame = torch.arange(frames, device=device)
-        start = frame // self.commit * self.commit
-        ahead = max(self.user_ahead, context) if self.stream else block
-        return (frame[None] < (start - context)[:, None]) | (frame[None] >= (start + ahead)[:, None])
+    def late(self, ahead: int, context: int, block: int) -> Tensor:
+        """(context + block,) bool: frames of a step's window whose signal has not come, or, of the context, had not come
+        when its own step took it."""
+        place = torch.cat([torch.arange(self.commit - context, self.commit), torch.arange(block)])
+        return place >= ahead
 
 
 def encode_sound(model: AvatarForcing, sound: Tensor, frames: int) -> Tensor:
@@ -90,17 +88,34 @@ def encode_sound(model: AvatarForcing, sound: Tensor, frames: int) -> Tensor:
 Signals = tuple[Tensor, Tensor, Tensor]  # avatar audio (B, T, A), user audio (B, T, A), user motion (B, T, D)
 
 
-def signals_of(
-    model: AvatarForcing, clip: Clip, features: tuple[Tensor, Tensor], hears: tuple[Tensor, Tensor], late: tuple[Tensor, Tensor] | None = None
-) -> Signals:
-    """What the dual motion encoder is given. features: of the avatar's and the user's sound; hears: (B,) of 0 or 1 each,
-    whether the clip's avatar audio and its user are given at all (condition dropout); late: (T,) bool each, frames of
-    the avatar's and of the user's signals that have not come yet."""
-    avatar_late, user_late = late or (torch.zeros_like(clip.user_seen[0]),) * 2
-    known = (clip.avatar_heard & ~avatar_late, clip.user_heard & ~user_late, clip.user_seen & ~user_late)
-    signals = model.dual_motion_encoder.mark_unknown((*features, clip.user_motion), known)
-    avatar, user = (x[:, None, None].to(signals[0].dtype) for x in hears)
-    return signals[0] * avatar, signals[1] * user, signals[2] * user
+@dataclass(frozen=True)
+class Given:
+    """What a clip's condition is made of. signals: not marked yet; known: (B, T) bool each; hears: (B,) of 0 or 1 each,
+    whether the avatar's audio and the user are given at all (condition dropout)."""
+
+    signals: Signals
+    known: Signals
+    hears: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, clip: Clip, features: tuple[Tensor, Tensor], hears: tuple[Tensor, Tensor]) -> Given:
+        """features: (B, T, A) of the avatar's and the user's sound."""
+        known = (clip.avatar_heard, clip.user_heard, clip.user_seen)
+        return cls((*features, clip.user_motion), known, hears)
+
+    def condition(self, model: AvatarForcing, blocked: Tensor | None = None) -> Tensor:
+        """(B, T, W); blocked: of the dual motion encoder."""
+        avatar, user = (x[:, None, None].to(self.signals[0].dtype) for x in self.hears)
+        signals = model.dual_motion_encoder.mark_unknown(self.signals, self.known)
+        return model.dual_motion_encoder(signals[0] * avatar, signals[1] * user, signals[2] * user, blocked)
+
+    def windows(self, frames: Tensor, late: tuple[Tensor, Tensor]) -> Given:
+        """Of windows instead of clips, (B * windows, 12, ...). frames: (windows, 12) of the clip; late: (12,) bool, of the avatar's
+        and the user's signals."""
+        avatar, user = late
+        signals = tuple(x[:, frames].flatten(0, 1) for x in self.signals)
+        known = tuple((x[:, frames] & ~gone).flatten(0, 1) for x, gone in zip(self.known, (avatar, user, user)))
+        return Given(signals, known, tuple(x.repeat_interleave(len(frames)) for x in self.hears))
 
 
 def noise_levels(batch: int, frames: int, block: int, rng: torch.Generator) -> Tensor:
@@ -118,25 +133,25 @@ def rest(model: AvatarForcing, batch: int, like: Tensor) -> Tensor:
     return model.to_latents(like.new_zeros(1, like.shape[-1])).expand(batch, -1)
 
 
-def forcing_velocity(model: AvatarForcing, latents: Tensor, sigma: Tensor, signals: Signals) -> Tensor:
-    """Velocity (B, T, D) in the forcing layout. latents: (B, T, D), sigma: (B, T)"""
-    config, frames = model.config, latents.shape[1]
-    blocked = Layout.whole(config.block_frames).blocked(frames, config.look_ahead, config.block_frames, latents.device)
-    condition = model.dual_motion_encoder(*signals, blocked)
-    return model.velocity(latents, MAX_TIME * sigma, condition, rest(model, len(latents), latents))
+def forcing_velocity(model: AvatarForcing, latents: Tensor, sigma: Tensor, given: Given) -> Tensor:
+    """Velocity (B, T, D) in the forcing layout, a condition within the window of its block. latents: (B, T, D), sigma: (B, T)"""
+    config = model.config
+    frame = torch.arange(latents.shape[1], device=latents.device)
+    start = frame // config.block_frames * config.block_frames
+    blocked = (frame < (start - config.look_ahead)[:, None]) | (frame >= (start + config.block_frames)[:, None])
+    return model.velocity(latents, MAX_TIME * sigma, given.condition(model, blocked), rest(model, len(latents), latents))
 
 
 def stream_velocity(
-    model: AvatarForcing, clean: Tensor, latents: Tensor, sigma: Tensor, past: Signals, window: Signals, layout: Layout
+    model: AvatarForcing, clean: Tensor, latents: Tensor, sigma: Tensor, given: Given, layout: Layout
 ) -> Tensor:
     """Velocity (B, T - 10, D) of all blocks but the first, each behind a clean past.
 
-    clean: (B, T, D), the past as the stream would remember it; latents: (B, T, D) noisy; sigma: (B, T). past, window: the
-    signals without and with their late frames marked as unknown, position by position in a window.
+    clean: (B, T, D), the past as the stream would remember it; latents: (B, T, D) noisy; sigma: (B, T).
     """
     config, device = model.config, latents.device
     batch, frames, _ = latents.shape
-    block, context = config.block_frames, config.look_ahead
+    block, context, commit = config.block_frames, config.look_ahead, layout.commit
     kept = frames - block  # frames of clean past
     starts = range(block, frames, block)
 
@@ -151,14 +166,17 @@ def stream_velocity(
     tokens = torch.cat([clean[:, :kept], noisy_tokens.flatten(1, 2)], 1)
     times = MAX_TIME * torch.cat([torch.zeros_like(sigma[:, :kept]), levels.flatten(1, 2)], 1)
 
-    blocked = layout.blocked(frames, context, block, device)
-    past_condition = model.dual_motion_encoder(*past, blocked)[:, :kept]
-    # A window's context frames are those of the past; its new frames carry the marks of what is late.
-    given = [windows(marked) for marked in window]
-    for one, known in zip(given, past):
-        one[:, :, :context] = windows(known)[:, :, :context]
-    window_condition = model.dual_motion_encoder(*(one.flatten(0, 1) for one in given)).unflatten(0, (batch, -1))
-    condition = torch.cat([past_condition, window_condition.flatten(1, 2)], 1)
+    # One condition window per step of the stream. A past frame has the one of the step that wrote it to the cache: its
+    # last `context` frames are written one step later. Before the clip its first frame is repeated.
+    steps = torch.arange(0, kept + 1, commit)
+    window = (steps[:, None] - context + torch.arange(context + block)).clamp(min=0).to(device)
+    late = tuple(layout.late(ahead, context, block).to(device) for ahead in (layout.avatar_ahead, layout.user_ahead))
+    conditions = given.windows(window, late).condition(model).unflatten(0, (batch, -1))  # (B, steps, 12, W)
+    past = torch.arange(kept)
+    step = (past + context) // commit
+    condition = torch.cat(
+        [conditions[:, step, past - step * commit + context], conditions[:, block // commit :: block // commit].flatten(1, 2)], 1
+    )
 
     # Where each token stands: its frame, and the first frame of its window (0: the clean past).
     frame = torch.cat([torch.arange(kept), *(torch.arange(start - context, start + block) for start in starts)]).to(device)
@@ -173,29 +191,33 @@ def stream_velocity(
     transformer = model.transformer
     predicted, _ = transformer(
         tokens, rest(model, batch, latents), transformer.modulations(times), transformer.condition_memory(condition), angles,
-        self_mask, cross_mask,
+        self_mask, cross_mask, condition=condition,
     )  # fmt: skip
     return predicted[:, kept:].unflatten(1, (len(starts), -1))[:, :, context:].flatten(1, 2)
 
 
-def distance(predicted: Tensor, wanted: Tensor) -> Tensor:
-    """|wanted - predicted|, the mean over channels and frames: (B, T, D) -> (B,)"""
-    return (wanted - predicted).abs().mean((1, 2))
+def distance(predicted: Tensor, wanted: Tensor, norm: str) -> Tensor:
+    """The mean over channels and frames of |wanted - predicted| (norm "l1") or its square ("l2"): (B, T, D) -> (B,)"""
+    return _size(wanted - predicted, norm).mean((1, 2))
 
 
-def difference_distance(predicted: Tensor, latents: Tensor, sigma: Tensor, motion: Tensor) -> Tensor:
-    """L1 between the frame-to-frame changes of the clean motion that a velocity implies, x - sigma v, and of the true
-    motion, lighter where the noise is high -> (B,). It keeps the motion smooth."""
+def difference_distance(predicted: Tensor, latents: Tensor, sigma: Tensor, motion: Tensor, norm: str) -> Tensor:
+    """The same between the frame-to-frame changes of the clean motion that a velocity implies, x - sigma v, and of the
+    true motion, lighter where the noise is high -> (B,). It keeps the motion smooth."""
     implied = latents - sigma[..., None] * predicted
-    error = ((implied[:, 1:] - implied[:, :-1]) - (motion[:, 1:] - motion[:, :-1])).abs().mean(-1)
+    error = _size((implied[:, 1:] - implied[:, :-1]) - (motion[:, 1:] - motion[:, :-1]), norm).mean(-1)
     return (error * (1.0 - torch.maximum(sigma[:, 1:], sigma[:, :-1]))).mean(1)
 
 
+def _size(error: Tensor, norm: str) -> Tensor:
+    return error.abs() if norm == "l1" else error.square()
+
+
 @torch.no_grad()
-def euler_clip(model: AvatarForcing, signals: Signals, noise: Tensor, steps: tuple[EulerStep, ...]) -> Tensor:
+def euler_clip(model: AvatarForcing, given: Given, noise: Tensor, steps: tuple[EulerStep, ...]) -> Tensor:
     """A whole clip (B, T, D) from noise, all frames at one level."""
     latents = noise.clone()
     for step in steps:
         sigma = torch.full(latents.shape[:2], step.time / MAX_TIME, device=latents.device)
-        latents += step.change * forcing_velocity(model, latents, sigma, signals)
+        latents += step.change * forcing_velocity(model, latents, sigma, given)
     return latents

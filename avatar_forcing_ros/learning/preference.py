@@ -57,9 +57,9 @@ class Preference(nn.Module):
                     continue
                 features = df.encode_sound(reference, torch.cat([on_device.avatar_sound, on_device.user_sound]), frames)
                 hears = (torch.ones(count, device=device), torch.zeros(count, device=device))
-                signals = df.signals_of(reference, on_device, features.chunk(2), hears)
+                seen = df.Given.of(on_device, features.chunk(2), hears)
                 noise = torch.randn(clip.avatar_motion.shape, generator=rng).to(device)
-                losers.append(df.euler_clip(reference, signals, noise, steps).cpu())
+                losers.append(df.euler_clip(reference, seen, noise, steps).cpu())
                 clips.append(clip)
                 bar.update(min(count, recipe.losers - bar.n))
         winners = df.Clip(**{f.name: torch.cat([getattr(c, f.name) for c in clips])[: recipe.losers] for f in fields(df.Clip)})
@@ -82,9 +82,9 @@ class Preference(nn.Module):
             """d of winner and loser, (B,) each."""
             features = df.encode_sound(network, torch.cat([pair.avatar_sound, pair.user_sound]), frames)
             given = torch.ones(batch, device=device)
-            signals = df.signals_of(network, pair, features.chunk(2), (given, given))
+            told = df.Given.of(pair, features.chunk(2), (given, given))
             return tuple(
-                df.distance(df.forcing_velocity(network, df.noisy(motion, noise, sigma), sigma, signals), noise - motion)
+                df.distance(df.forcing_velocity(network, df.noisy(motion, noise, sigma), sigma, told), noise - motion, recipe.norm)
                 for motion in (pair.avatar_motion, loser)
             )
 

@@ -20,6 +20,9 @@ class Recipe:
     space: "rig" (the embedded network) or "lia512" (the published one). model: fields of ModelConfig that differ from that
     space's network. corpus, valid: folders of `learning make` or `learning prepare`. start: weights to begin from.
     steps: of the optimiser. batch: clips of clip_frames. learning_rate: peak of a cosine after `warm_up` steps.
+    norm: of the loss, "l1" (the paper's) or "l2". L1's best guess is the median, which in a space of named coefficients says
+        that rare events such as blinks never happen; L2's is the mean, with which flow matching draws them as often as
+        they are.
     average: decay of the weights' moving average, which is what is saved. stream_share: share of batches in the
     stream's layout. hear_both, hear_avatar, hear_user: probabilities that a clip is given all conditions, the avatar's audio
     alone, the user alone (the rest: none); the paper drops each condition with probability 0.1.
@@ -41,6 +44,7 @@ class Recipe:
     learning_rate: float = 6e-4
     warm_up: int = 300
     weight_decay: float = 0.01
+    norm: str = "l1"
     average: float = 0.999
     stream_share: float = 0.5
     hear_both: float = 0.6
@@ -67,7 +71,7 @@ class Recipe:
             fits = isinstance(value, (int, float)) if wanted is float else isinstance(value, wanted)
             if not fits or (isinstance(value, bool) and wanted is not bool):
                 raise InputError(f"recipe: {known.name} is {value!r}; give a {wanted.__name__}")
-        for name, choices in (("stage", ("forcing", "preference")), ("space", SPACES)):
+        for name, choices in (("stage", ("forcing", "preference")), ("space", SPACES), ("norm", ("l1", "l2"))):
             if getattr(self, name) not in choices:
                 raise InputError(f"recipe: {name} is {getattr(self, name)!r}; use one of {', '.join(choices)}")
         for name in ("steps", "batch", "save_every", "valid_every", "log_every", "losers"):

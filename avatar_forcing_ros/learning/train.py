@@ -46,24 +46,22 @@ class Forcing(nn.Module):
         device, block = clip.avatar_motion.device, config.block_frames
         features = df.encode_sound(model, torch.cat([clip.avatar_sound, clip.user_sound]), frames)
         hears = tuple(x.to(device) for x in _conditions(recipe, batch, rng))
-        signals = df.signals_of(model, clip, features.chunk(2), hears)
+        given = df.Given.of(clip, features.chunk(2), hears)
         sigma = df.noise_levels(batch, frames, block, rng).to(device)
         noise = torch.randn(clip.avatar_motion.shape, generator=rng).to(device)
         latents, motion, wanted = df.noisy(clip.avatar_motion, noise, sigma), clip.avatar_motion, noise - clip.avatar_motion
         if layout.stream:
-            place = torch.arange(frames, device=device) % block
-            late = df.signals_of(model, clip, features.chunk(2), hears, (place >= layout.avatar_ahead, place >= layout.user_ahead))
             amount = recipe.context_noise * torch.rand(batch, 1, 1, generator=rng)
             past = motion + (amount * torch.randn(motion.shape, generator=rng)).to(device)
-            predicted = df.stream_velocity(model, past, latents, sigma, signals, late, layout)
+            predicted = df.stream_velocity(model, past, latents, sigma, given, layout)
             latents, motion, wanted, sigma = (x[:, block:] for x in (latents, motion, wanted, sigma))
         else:
-            predicted = df.forcing_velocity(model, latents, sigma, signals)
-        flow = df.distance(predicted, wanted).mean()
+            predicted = df.forcing_velocity(model, latents, sigma, given)
+        flow = df.distance(predicted, wanted, recipe.norm).mean()
         parts = {"stream" if layout.stream else "forcing": flow}
         loss = flow
         if recipe.difference_weight:
-            parts["difference"] = df.difference_distance(predicted, latents, sigma, motion).mean()
+            parts["difference"] = df.difference_distance(predicted, latents, sigma, motion, recipe.norm).mean()
             loss = loss + recipe.difference_weight * parts["difference"]
         if self.mouth is not None:
             mouths = torch.cat([clip.avatar_motion, clip.user_motion])[..., MOUTH]
@@ -224,7 +222,10 @@ def _start(recipe: Recipe) -> AvatarForcing:
         return model
     try:
         other = AvatarForcing(replace(model.config, **recipe.model))
-        other.load_state_dict(model.state_dict())
+        state = model.state_dict()
+        if other.transformer.embed_condition is not None and model.transformer.embed_condition is None:  # begins without effect
+            state["transformer.embed_condition.weight"] = torch.zeros_like(other.transformer.embed_condition.weight)
+        other.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         raise InputError(f"{recipe.start} does not fit the recipe's model: leave {', '.join(recipe.model)} out") from error
     return other
@@ -257,7 +258,7 @@ def plot_log(log: Path, out: Path) -> None:
         points = [(row["step"], row[name]) for row in rows if name in row]
         axis.plot(*zip(*points), label=name, linestyle="--" if name.startswith("valid") else "-")
     axis.set_xlabel("optimiser steps")
-    axis.set_ylabel("loss (L1, latents of unit spread)")
+    axis.set_ylabel("loss (latents of unit spread)")
     axis.grid(alpha=0.3)
     axis.legend()
     figure.savefig(out, dpi=90)

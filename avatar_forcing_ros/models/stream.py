@@ -219,11 +219,11 @@ class MotionStream:
     def _clip(self, signals: tuple[Tensor, Tensor, Tensor], noise: Tensor) -> Tensor:
         """The first 50 frames: no cache, no context, every frame noisy."""
         context, cached = self.config.look_ahead, self.config.cache_frames
-        cross = self._conditions(signals)
+        condition, cross = self._conditions(signals)
         masks = (self.self_mask, self.clip_cross_mask)
-        latents = self._denoise(noise, 0, cross, self.angles, masks, None)
+        latents = self._denoise(noise, 0, condition, cross, self.angles, masks, None)
         self.state.mean.copy_(latents.mean(1))
-        memory = self._clean_pass(latents, cross, self.angles, masks, None)
+        memory = self._clean_pass(latents, condition, cross, self.angles, masks, None)
         self._keep(memory.frames(-cached - context, -context), cross.frames(-2 * context, -context), latents, signals)
         return latents
 
@@ -234,52 +234,55 @@ class MotionStream:
             torch.cat([before, new], 1)  # 12 frames of each signal
             for before, new in zip((state.avatar_audio, state.user_audio, state.user_motion), signals)
         )
-        cross = Memory(state.cross_keys, state.cross_values).then(self._conditions(window))  # 14 frames
+        condition, cross = self._conditions(window)
+        cross = Memory(state.cross_keys, state.cross_values).then(cross)  # 14 frames
         past = Memory(rotate(state.self_keys, self.angles[:, :cached]), state.self_values)  # 38 frames
         angles = self.angles[:, cached:]
         masks = (self.self_mask[cached:], self.block_cross_mask)
         latents = torch.cat([state.latents, noise], 1)  # 12 frames
 
-        latents = self._denoise(latents, context, cross, angles, masks, past)
+        latents = self._denoise(latents, context, condition, cross, angles, masks, past)
         end = context + self.commit_frames  # of what is committed, in the window
         latents = latents[:, :end]
         if self.anchor is not None:
             latents[:, context:] += self._pull(latents[:, context:])
         masks = (masks[0][:end, : cached + end], masks[1][:end])
-        memory = self._clean_pass(latents, cross, angles[:, :end], masks, past)
+        memory = self._clean_pass(latents, condition[:, :end], cross, angles[:, :end], masks, past)
 
         kept = Memory(state.self_keys, state.self_values).then(memory.frames(0, -context)).frames(-cached, None)
         before = cross.frames(self.commit_frames, end)  # the two frames before the next window
         self._keep(kept, before, latents, tuple(signal[:, :end] for signal in window))
         return latents[:, context:]
 
-    def _conditions(self, signals: tuple[Tensor, Tensor, Tensor]) -> Memory:
-        """What the branches attend to. signals: (1, m, A), (1, m, A), (1, m, D) -> memory of m frames."""
+    def _conditions(self, signals: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Memory]:
+        """What the branches are told. signals: (1, m, A), (1, m, A), (1, m, D) -> conditions (branches, m, W) and the
+        memory of these frames that cross-attention looks at."""
         avatar_audio, user_audio, user_motion = signals
         condition = self.encoder(
             avatar_audio * self.hears_avatar, user_audio * self.hears_user, user_motion * self.hears_user
         )  # (branches, m, W)
-        return self.transformer.condition_memory(condition)
+        return condition, self.transformer.condition_memory(condition)
 
-    def _denoise(self, latents: Tensor, context: int, cross: Memory, angles: Tensor, masks: tuple[Tensor, Tensor],
-                 past: Memory | None) -> Tensor:
+    def _denoise(self, latents: Tensor, context: int, condition: Tensor, cross: Memory, angles: Tensor,
+                 masks: tuple[Tensor, Tensor], past: Memory | None) -> Tensor:
         """Euler steps from noise to motion. latents: (1, c + n, D) float64; the c context frames are clean and stay."""
         latents = latents.clone()
         clean = self.modulations[-1].expand(context, -1, -1)
         for step, modulation in zip(self.steps, self.modulations):
             noisy = modulation.expand(latents.shape[1] - context, -1, -1)
             velocity, _ = self.transformer(
-                latents.float(), self.reference, torch.cat([clean, noisy]), cross, angles, *masks, past
+                latents.float(), self.reference, torch.cat([clean, noisy]), cross, angles, *masks, past,
+                condition=condition,
             )  # (branches, c + n, D)
             latents[:, context:] += step.change * guided(velocity[:, context:].double(), self.guidance)
         return latents
 
-    def _clean_pass(self, latents: Tensor, cross: Memory, angles: Tensor, masks: tuple[Tensor, Tensor],
-                    past: Memory | None) -> Memory:
+    def _clean_pass(self, latents: Tensor, condition: Tensor, cross: Memory, angles: Tensor,
+                    masks: tuple[Tensor, Tensor], past: Memory | None) -> Memory:
         """Keys and values of finished frames, at time 0."""
         clean = self.modulations[-1].expand(latents.shape[1], -1, -1)
         return self.transformer(
-            latents.float(), self.reference, clean, cross, angles, *masks, past, memory_only=True
+            latents.float(), self.reference, clean, cross, angles, *masks, past, memory_only=True, condition=condition
         )[1]
 
     def _keep(self, memory: Memory, before: Memory, latents: Tensor, signals: tuple[Tensor, Tensor, Tensor]) -> None:

@@ -138,6 +138,7 @@ class VelocityTransformer(nn.Module):
         self.config = config
         width = config.width
         self.embed = nn.Linear(2 * config.motion_dim, width)
+        self.embed_condition = nn.Linear(width, width, bias=False) if config.token_condition else None
         self.embed_time = nn.Sequential(nn.Linear(config.time_frequencies, width), nn.SiLU(), nn.Linear(width, width))
         self.modulation = nn.Linear(width, 6 * width)  # shared by all blocks
         self.blocks = nn.ModuleList(
@@ -172,19 +173,23 @@ class VelocityTransformer(nn.Module):
         cross_mask: Tensor,
         past: Memory | None = None,
         memory_only: bool = False,
+        condition: Tensor | None = None,
     ) -> tuple[Tensor | None, Memory]:
         """Velocity of n frames, and the self-attention memory of these frames.
 
         latents: (b, n, D) with b = B or 1 (the same for every branch); reference: (b, 1, D) or (b, D) motion m_S.
         modulations: (n, 8, W) or (b, n, 8, W). cross: memory of the condition (B branches, m frames).
         angles: (2, n, d / 2) of the frames' places in the window. self_mask: (n, p + n); cross_mask: (n, m).
-        past: rotated memory of p earlier frames. memory_only: stop once the last layer's keys are known.
+        past: rotated memory of p earlier frames. condition: (B, n, W) of the frames themselves, for a network with
+        token_condition. memory_only: stop once the last layer's keys are known.
         Returns (velocity (B, n, D) float32 or None, memory with keys not rotated).
         """
         dtype = self.final.weight.dtype
         branches, count = cross.keys.shape[1], latents.shape[1]
         reference = reference.reshape(len(reference), 1, -1).expand(len(latents), count, -1)
         x = self.embed(torch.cat([latents, reference], dim=-1).to(dtype)).float()
+        if self.embed_condition is not None:
+            x = x + self.embed_condition(condition)
         # (b, n, W): with one latent for all branches these are alike until they first look at their conditions, in
         # the first cross-attention; from there on x is (B, n, W).
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp, shift_out, scale_out = modulations.unbind(-2)
@@ -218,4 +223,5 @@ class VelocityTransformer(nn.Module):
         return self(
             latents, reference, self.modulations(times), self.condition_memory(condition), angles,
             look_ahead_mask(frames, frames, config.look_ahead), near_mask(frames, frames, config.look_ahead),
+            condition=condition,
         )[0]
