@@ -87,7 +87,8 @@ def run_cycle(avatar: Avatar) -> Cycle:
     """Draws the sequence with a face of the rig and tracks its pictures. Deterministic; some seconds."""
     drawn, stretches = sequence()
     faces, seen = [], []
-    with contextlib.closing(FaceTracker()) as tracker, contextlib.closing(open_face_mesh(max_num_faces=1, refine_landmarks=True)) as mesh:
+    mesh = open_face_mesh(max_num_faces=1, refine_landmarks=True)
+    with contextlib.closing(FaceTracker()) as tracker, contextlib.closing(mesh):
         for i, motion in enumerate(drawn):
             picture = avatar.render(motion)
             faces.append(tracker.track(picture, i / FRAME_RATE))

@@ -362,7 +362,10 @@ def test_other_people_stay_in_the_background(picture):
     assert difference(tilted[edge], two.photo[edge]).mean() < 2.0
 
 
-@pytest.mark.parametrize(("name", "closed"), [("a2f2d_sample.png", True), ("single_face.jpg", False), ("face_no_surprise.jpg", False), ("multi_face.jpg", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "closed"),
+    [("a2f2d_sample.png", True), ("single_face.jpg", False), ("face_no_surprise.jpg", False), ("multi_face.jpg", False)],
+)
 def test_real_photos(name, closed, real_data):
     if real_data is None:
         pytest.skip("real photos are not here")

@@ -176,7 +176,7 @@ def test_own_theme_file(tmp_path):
 
 
 def test_expressions_are_told_apart_at_three_metres(avatar):
-    """A face 13 cm high, seen at 3 m, spans 150 arc minutes: a tired eye sees 50 points of it. Each expression differs there."""
+    """A face 13 cm high, seen at 3 m, spans 150 arc minutes: a tired eye sees 50 points of it."""
     poses = {
         "rest": {},
         "smile": {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9},
@@ -188,7 +188,9 @@ def test_expressions_are_told_apart_at_three_metres(avatar):
         "aside": {"gazeX": 0.9, "headYaw": 0.3},
         "tilted": {"headRoll": 0.3},
     }
-    far = {n: cv2.resize(avatar.render(rig.pose(**p)), (50, 50), interpolation=cv2.INTER_AREA).astype(float) for n, p in poses.items()}
+    far = {}
+    for name, pose in poses.items():
+        far[name] = cv2.resize(avatar.render(rig.pose(**pose)), (50, 50), interpolation=cv2.INTER_AREA).astype(float)
     names = list(far)
     for i, first in enumerate(names):
         for second in names[i + 1 :]:

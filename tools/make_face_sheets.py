@@ -33,7 +33,8 @@ def painted(photo: np.ndarray, stroke: int = 4) -> np.ndarray:
     for dx in (-stroke // 2, stroke // 2):
         for dy in (-stroke // 2, stroke // 2):
             shift = np.float32([[1, 0, dx], [0, 1, dy]])
-            there, colour = (cv2.warpAffine(x, shift, photo.shape[1::-1], borderMode=cv2.BORDER_REFLECT) for x in (spread, mean))
+            size = photo.shape[1::-1]
+            there, colour = (cv2.warpAffine(x, shift, size, borderMode=cv2.BORDER_REFLECT) for x in (spread, mean))
             calmer = there < best
             best[calmer], strokes[calmer] = there[calmer], colour[calmer]
     grain = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, photo.shape[:2]).astype(np.float32), (0, 0), 1.2)
@@ -67,7 +68,7 @@ if __name__ == "__main__":
         "face_painting": painted(portrait),
         "face_grey_laugh": small_grey_laugh(user),
     }
-    row = [cv2.resize(s, (256, 256), interpolation=cv2.INTER_AREA if s.shape[0] > 256 else cv2.INTER_CUBIC) for s in sources.values()]
+    row = [cv2.resize(s, (256, 256), interpolation=cv2.INTER_AREA) for s in sources.values()]
     write(options.out / "face_sources.jpg", np.hstack(row), 1024)
     for name, picture in {"portrait_sheet": portrait, **sources}.items():
         write(options.out / f"{name}.jpg", contact_sheet(PortraitAvatar(picture, 512)), 1152)

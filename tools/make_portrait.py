@@ -1,4 +1,4 @@
-"""Renders the people of the package's own pictures: avatar_forcing_ros/assets/portrait.jpg and user.jpg, and sources of docs/face.md.
+"""Renders the people of the package's own pictures: portrait.jpg and user.jpg of its assets, and sources of docs/face.md.
 
     python tools/make_portrait.py --data MPFB2 --who portrait --out portrait.jpg [--turn 0] [--size 768] [--samples 128]
 

@@ -76,8 +76,10 @@ def reenact(sources: list[str]) -> None:
         tracker.close()
         own, shown = mouth_of(pictures)[5:], mouth_of(avatar.render(m) for m in motions)[5:]
         found.append([np.corrcoef(own[:, k], shown[:, k])[0, 1] for k in (0, 1)])
-        print(f"{source}: opening r {found[-1][0]:.2f}, width r {found[-1][1]:.2f} (moves by {own[:, 1].std():.3f} D)", flush=True)
-    print(f"mean {np.mean(found, axis=0).round(2)}, median {np.median(found, axis=0).round(2)}, least {np.min(found, axis=0).round(2)}")
+        r = found[-1]
+        print(f"{source}: opening r {r[0]:.2f}, width r {r[1]:.2f} (moves by {own[:, 1].std():.3f} D)", flush=True)
+    mean, median, least = (f(found, axis=0).round(2) for f in (np.mean, np.median, np.min))
+    print(f"opening and width: mean {mean}, median {median}, least {least}")
 
 
 def speed() -> None:
@@ -92,7 +94,8 @@ def speed() -> None:
             began = time.process_time()
             avatar.render(motion)
             times.append(1000 * (time.process_time() - began))
-        print(f"{size}x{size}: prepared in {prepared:.1f} s; a frame p50 {np.percentile(times, 50):.1f}, p95 {np.percentile(times, 95):.1f} ms")
+        p50, p95 = np.percentile(times, (50, 95))
+        print(f"{size}x{size}: prepared in {prepared:.1f} s; a frame p50 {p50:.1f}, p95 {p95:.1f} ms")
 
 
 def still(sources: list[str]) -> None:
@@ -115,4 +118,9 @@ if __name__ == "__main__":
     parser.add_argument("sources", nargs="*")
     options = parser.parse_args()
     given = options.sources or [str(DEFAULT_PORTRAIT)]
-    {"cycle": lambda: cycle(given), "reenact": lambda: reenact(options.sources), "speed": speed, "still": lambda: still(given)}[options.what]()
+    if options.what == "speed":
+        speed()
+    elif options.what == "reenact":
+        reenact(options.sources or parser.error("give one or more videos"))
+    else:
+        {"cycle": cycle, "still": still}[options.what](given)

@@ -41,7 +41,8 @@ def source_notes(image: np.ndarray) -> list[str]:
     if len(faces) > 1:
         x, y = points[FACE_OVAL, :2].mean(axis=0) / image.shape[1::-1]
         where = ("left", "middle", "right")[int(min(x * 3, 2))]
-        notes.append(f"{len(faces)} faces: the largest was taken, at the {where} of the picture ({100 * x:.0f} % across, {100 * y:.0f} % down)")
+        place = f"at the {where} of the picture ({100 * x:.0f} % across, {100 * y:.0f} % down)"
+        notes.append(f"{len(faces)} faces: the largest was taken, {place}")
     return notes
 
 
@@ -64,9 +65,10 @@ def _pose(points) -> list[str]:
     notes = []
     if abs(yaw) > _TURNED:
         word = "in profile" if abs(yaw) > 0.8 else "turned"
-        notes.append(f"the head is {word} by {abs(np.degrees(yaw)):.0f} degrees: its far side is guessed; up to {np.degrees(_TURNED):.0f} is good")
+        notes.append(f"the head is {word} by {abs(np.degrees(yaw)):.0f} degrees: its far side is guessed, and it turns less")
     if abs(pitch) > _NODDED:
-        notes.append(f"the head looks {'up' if pitch > 0 else 'down'} by {abs(np.degrees(pitch)):.0f} degrees: take a picture at the height of the eyes")
+        way = "up" if pitch > 0 else "down"
+        notes.append(f"the head looks {way} by {abs(np.degrees(pitch)):.0f} degrees: take a picture at the height of the eyes")
     if abs(roll) > _TILTED:
         notes.append(f"the head is tilted by {abs(np.degrees(roll)):.0f} degrees: it stays so at rest")
     return notes
@@ -118,10 +120,10 @@ def _covered(image, points, unit: float) -> list[str]:
     for name, part in pixels.items():
         if not len(part):
             continue
-        away = np.abs(part - skin)
-        # Lips are redder than skin and lie in its shadow: the mouth counts only where it is bluer or greener.
-        colour = np.hypot(np.minimum(part[:, 1] - skin[1], 0.0), part[:, 2] - skin[2]) if name == "the mouth" else np.hypot(away[:, 1], away[:, 2])
-        unlike = (colour > 22) | ((away[:, 0] > 70) & (name != "the mouth"))
+        light, red, yellow = (part - skin).T
+        if name == "the mouth":  # lips are redder than skin and lie in its shadow: it counts only where it is bluer or greener
+            light, red = 0.0 * light, np.minimum(red, 0.0)
+        unlike = (np.hypot(red, yellow) > 22) | (np.abs(light) > 70)
         if unlike.mean() > _COVERED:
             hidden.append(name)
     if not hidden:
