@@ -18,13 +18,12 @@ import numpy as np
 from avatar_forcing_ros.errors import AvatarForcingError
 from avatar_forcing_ros.generators.reflex import MIRROR_DELAY_FRAMES
 from avatar_forcing_ros.motion import make_avatar, rig
-from avatar_forcing_ros.report import ReactionLatency
 from avatar_forcing_ros.session import Session
 from avatar_forcing_ros.timeline import FRAME_NS, NANOSECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 SIZE = 256  # of the camera's and the avatar's images: the reader is not to be what is measured
 _SETTLE_S = 3.5  # the tracker learns the neutral face, the presentation delay settles
-_HOLD_S = 1.2  # how long a stimulus lasts, and the rest before the next one
+_HOLD_S, _REST_S = 1.2, 2.0  # how long a stimulus lasts, and the rest before the next one
 _RISING = 0.15  # share of the quickest change from image to image at which the change has begun
 _ANSWER_FRAMES = 36  # within which the change is looked for
 _SMILE = rig.pose(mouthSmileLeft=0.9, mouthSmileRight=0.9)
@@ -59,7 +58,7 @@ def stimulus_test(
     commit, delay: as of Session. Returns, medians in ms of all rounds:
     smile: from the stamp of the first smiling camera image (sent at once) to the reader's first image with a changed mouth;
         `reported` the graph's own reaction latency of that camera image, `generator` the mirror delay of reflex, and
-        `difference` what the outside saw beyond both.
+        `difference` what the outside saw beyond both, `resolution` the largest gap between two images.
     voice: from the sending of speech to its first sample at the reader, and `lips_after_sound` from then to the
         first image with an opening mouth; `reported` the presentation delay.
     """
@@ -75,7 +74,7 @@ def stimulus_test(
         client.wait_for_state([n.path for n in graph.nodes], "active", _READY_S, graph.check)
         with _Reader(f"/{NAMESPACE}", avatar) as reader:
             reader.wait_until_connected(graph.check)
-            reader.play(_SETTLE_S, smiling=False)
+            reader.settle()
             for _ in range(rounds):
                 reader.smile()
                 graph.check()
@@ -101,13 +100,11 @@ class _Reader:
         self._to_open = _Direction(rest, face.render(rig.pose(jawOpen=0.35)))
         self._images: deque[SeenImage] = deque(maxlen=4000)
         self._sounds: deque[tuple[int, float]] = deque(maxlen=4000)  # (received, peak)
-        self._latency = ReactionLatency()
-        self._reported: dict[int, float] = {}
+        self._used: deque[tuple[int, int]] = deque(maxlen=4000)  # newest camera frame used, image published
         self._smile_sent: list[int] = []
         self._speech_sent: list[int] = []
         self._delays: deque[float] = deque(maxlen=100)
         self._next = 0  # camera frame to send, in ns
-        self._lock = threading.Lock()
 
     def __enter__(self) -> _Reader:
         import rclpy
@@ -161,10 +158,17 @@ class _Reader:
             self._voice.publish(silence, SAMPLE_RATE, _stamp(self._next - FRAME_NS), "stimulus")
             self._next += FRAME_NS
 
+    def settle(self) -> None:
+        """Until the tracker knows the neutral face and the avatar answers what the camera sees."""
+        self.play(_SETTLE_S, smiling=False)
+        until = self._next + 10 * NANOSECONDS
+        while not self._used and self._next < until:
+            self.play(0.5, smiling=False)
+
     def smile(self) -> None:
         self._smile_sent.append(self._next)
         self.play(_HOLD_S, smiling=True)
-        self.play(_HOLD_S, smiling=False)
+        self.play(_REST_S, smiling=False)
 
     def speak(self) -> None:
         """A vowel of half a second at once and unstamped, as a synthesiser sends it."""
@@ -172,7 +176,7 @@ class _Reader:
         vowel = 0.3 * sum(np.sin(2 * np.pi * 140 * k * t) / k for k in range(1, 9))
         self._speech_sent.append(self._now())
         self._speech.publish(vowel.astype(np.float32), SAMPLE_RATE, _stamp(0), "stimulus")
-        self.play(2 * _HOLD_S, smiling=False)
+        self.play(_REST_S, smiling=False)
 
     def _send_image(self, picture: np.ndarray, stamp_ns: int) -> None:
         from sensor_msgs.msg import Image
@@ -182,8 +186,6 @@ class _Reader:
         message = Image(height=SIZE, width=SIZE, encoding="rgb8", step=3 * SIZE)
         message.header.stamp = _stamp(stamp_ns)
         message.data = rgb_bytes(picture)
-        with self._lock:
-            self._latency.came(stamp_ns)
         self._camera.publish(message)
 
     def _now(self) -> int:
@@ -201,10 +203,7 @@ class _Reader:
         self._delays.append((nanoseconds(message.header.stamp) - message.frame * FRAME_NS) / 1e6)
         camera = nanoseconds(message.camera_stamp)
         if camera and not message.held:
-            with self._lock:
-                self._latency.used(camera, nanoseconds(message.published))
-                self._reported.update((round(seconds * 1e6), ms) for seconds, ms in self._latency.track)
-                self._latency.track.clear()
+            self._used.append((camera, nanoseconds(message.published)))
 
     def _on_sound(self, message) -> None:
         samples = np.frombuffer(bytes(message.audio.data), "<i2")
@@ -215,13 +214,17 @@ class _Reader:
         generator = MIRROR_DELAY_FRAMES * FRAME_NS / 1e6
         rows = []
         for sent in self._smile_sent:
-            seen, reported = self._changed(sent, lambda image: image.smile), self._reported.get(round(sent / 1000))
-            if seen is None or reported is None:
-                raise AvatarForcingError("the avatar did not answer a smile: its images did not change, or it saw no camera image")
-            rows.append(((seen - sent) / 1e6, reported))
+            seen = self._changed(sent, lambda image: image.smile)
+            used = next((published for camera, published in self._used if camera >= sent), None)
+            if used is None:
+                raise AvatarForcingError("the stimulus test: no image used the camera's")
+            if seen is None:
+                raise AvatarForcingError("the stimulus test: the avatar's images did not answer a smile")
+            rows.append(((seen - sent) / 1e6, (used - sent) / 1e6))
         outside, reported = np.median(rows, axis=0)
         difference = float(np.median([o - r - generator for o, r in rows]))
-        return {"to_pixels": float(outside), "reported": float(reported), "generator": generator, "difference": difference}
+        return {"to_pixels": float(outside), "reported": float(reported), "generator": generator, "difference": difference,
+                "resolution": self._largest_gap()}  # fmt: skip
 
     def voices(self) -> dict[str, float]:
         to_sound, lips = [], []
@@ -229,11 +232,16 @@ class _Reader:
             heard = next((t for t, peak in self._sounds if t > sent and peak > 0.05), None)
             seen = self._changed(sent, lambda image: image.mouth)
             if heard is None or seen is None:
-                raise AvatarForcingError("the avatar did not speak: no sound came back, or its mouth did not open")
+                raise AvatarForcingError("the stimulus test: no speech came back, or the avatar's mouth did not open with it")
             to_sound.append((heard - sent) / 1e6)
             lips.append((seen - heard) / 1e6)
         return {"to_sound": float(np.median(to_sound)), "reported": float(np.median(self._delays)),
                 "lips_after_sound": float(np.median(lips))}  # fmt: skip
+
+    def _largest_gap(self) -> float:
+        """Between two images while stimuli were shown, in ms: on a busy machine nothing is seen more finely than that."""
+        times = [image.received_ns for image in list(self._images) if image.received_ns > self._smile_sent[0]]
+        return float(np.diff(times).max()) / 1e6
 
     def _changed(self, sent: int, value: Callable[[SeenImage], float]) -> int | None:
         """When the first image after `sent` came with which the value begins to rise. The idle face moves as well, but slowly:
@@ -245,7 +253,7 @@ class _Reader:
         if not before or not after:
             return None
         quickest, idle = max(step for _, step in after), float(np.median(before))
-        if quickest < 0.03 or quickest < 3 * idle:
+        if quickest < max(0.01, 3 * idle):
             return None
         return next((t for t, step in after if step > _RISING * quickest + 2 * idle), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -16,7 +17,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))  # helper modules beside the tests
 
-DOMAINS = iter(range(10, 100))  # one per test, so that tests never hear each other
+# One per test, so that tests never hear each other, nor those of another run on this machine.
+DOMAINS = (10 + (7 * os.getpid() + i) % 90 for i in itertools.count())
 TIMEOUT_S = 30.0  # ten times what a slow machine needs
 
 
