@@ -2,7 +2,7 @@
 USER_VIDEO ?=
 AVATAR_AUDIO ?=
 PORTRAIT ?=
-GENERATOR ?= reflex
+GENERATOR ?= embedded
 AVATAR ?=
 WEIGHTS ?=
 OUT ?= out/demo.mp4

@@ -20,11 +20,11 @@ class Session:
     user_audio: str = ""
     avatar_audio: str = ""
     portrait: str = ""
-    generator: str = "reflex"
+    generator: str = "embedded"
     avatar: str = "portrait"
     theme: str = ""
     size: int = 512
-    weights: str = ""  # of the published network
+    weights: str = ""  # of the network; empty: the one in the box
     device: str = "auto"
     precision: str = "auto"
     seed: int = 0
@@ -62,7 +62,7 @@ class Session:
         if (self.avatar == "neural") != (self.space == "lia512"):
             raise InputError(
                 f"generator '{self.generator}' and avatar '{self.avatar}' have different motion spaces: published goes "
-                "with neural, reflex with portrait or screen_face"
+                "with neural, embedded and reflex with portrait or screen_face"
             )
         if self.space == "lia512" and not self.weights:
             raise InputError("the published network needs the authors' weights: give their folder with --weights; docs/weights.md says more")

@@ -34,7 +34,7 @@ ARGUMENTS = (
     ("speech_info", "/tts/audio_info", "topic that describes it"),
     ("avatar", "portrait", "the face: portrait or screen_face"),
     ("portrait", "", "image file of a face; empty: the one in the box"),
-    ("generator", "reflex", "back end of the motion generator: reflex, or published (with avatar:=neural)"),
+    ("generator", "embedded", "back end of the motion generator: embedded (the network in the box), reflex (rules), published (with avatar:=neural)"),
     ("weights", "", "folder of the published network's weights (docs/weights.md)"),
     ("device", "auto", "where the published network runs: auto, cpu, cuda"),
     ("start_delay", "5.0", "seconds that the nodes get to load before the bag plays"),

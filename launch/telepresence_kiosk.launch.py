@@ -22,7 +22,7 @@ ARGUMENTS = (
     ("portrait", "", "image file of a face; empty: the one in the box"),
     ("theme", "", "theme of the screen face"),
     ("size", "720", "side of the images in pixels"),
-    ("generator", "reflex", "back end of the motion generator: reflex, or published (with avatar:=neural)"),
+    ("generator", "embedded", "back end of the motion generator: embedded (the network in the box), reflex (rules), published (with avatar:=neural)"),
     ("weights", "", "folder of the published network's weights (docs/weights.md)"),
     ("device", "auto", "where the published network runs: auto, cpu, cuda"),
     ("viewer", "false", "open rqt_image_view on the face"),

@@ -13,7 +13,7 @@ import numpy as np
 
 from avatar_forcing_ros.errors import InputError
 
-LOOK_AHEAD = 1  # frames of the avatar's speech that a rolling step waits for beyond those that it commits
+LOOK_AHEAD = 2  # frames of the avatar's speech that a rolling step waits for beyond those that it commits
 
 
 @dataclass(frozen=True)

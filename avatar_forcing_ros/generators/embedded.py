@@ -16,7 +16,11 @@ from avatar_forcing_ros.models.runtime import prepare, resolve_device, resolve_p
 from avatar_forcing_ros.motion import rig
 
 COMMIT_FRAMES = 2  # the default; docs/benchmarks.md has the table that it was chosen by
-DEFAULTS = NetworkOptions(steps=6, audio_guidance=1.0, user_guidance=1.0, anchor=Anchor(dead_band=3.0))
+DEFAULTS = NetworkOptions(
+    steps=6, audio_guidance=1.5, user_guidance=1.5, anchor=Anchor(dead_band=3.0), lip_temperature=0.4
+)
+# What speech decides: the mouth, but for the smile and the frown.
+LIPS = [i for name, i in rig.INDEX.items() if name.startswith(("jaw", "mouth")) and "Smile" not in name and "Frown" not in name]
 
 
 class EmbeddedStream(NetworkStream):
@@ -54,4 +58,6 @@ class EmbeddedGenerator:
         commit = checked_commit(commit_frames, self.model.config.block_frames, COMMIT_FRAMES)
         device = self.model.motion_mean.device
         identity = Identity(self.model.to_latents(torch.zeros(1, rig.DIM, device=device)))
-        return open_stream(self.model, identity, self.options, seed, commit, EmbeddedStream)
+        temperature = torch.ones(rig.DIM)
+        temperature[LIPS] = self.options.lip_temperature
+        return open_stream(self.model, identity, self.options, seed, commit, EmbeddedStream, temperature)

@@ -28,7 +28,8 @@ class NetworkOptions:
     device: "auto" (a GPU when there is one), "cpu", "cuda", "cuda:1". precision: "auto" (see the back end), "float32",
     "bfloat16", "float16". compile: "none", "compile" (torch.compile) or "graph" (the whole block as one CUDA graph), both
     for a GPU. steps: network passes per block as the release counts them. Guidance scales: 1 follows the condition, more
-    exaggerates it, 0 ignores it. anchor: None lets the slow mean pose drift.
+    exaggerates it, 0 ignores it. anchor: None lets the slow mean pose drift. lip_temperature: scale of the noise that the
+    mouth's motion begins as, in the rig space: speech says what a mouth does, so less is left to chance there.
     """
 
     device: str = "auto"
@@ -38,6 +39,7 @@ class NetworkOptions:
     audio_guidance: float = 2.0
     user_guidance: float = 1.0
     anchor: Anchor | None = Anchor()
+    lip_temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if self.compile not in COMPILE_MODES:
@@ -154,14 +156,14 @@ class NetworkStream:
 
 def open_stream(
     model: AvatarForcing, identity: Identity, options: NetworkOptions, seed: int, commit_frames: int,
-    kind: type[NetworkStream] = NetworkStream,
+    kind: type[NetworkStream] = NetworkStream, temperature: Tensor | float = 1.0,
 ) -> NetworkStream:
     """A session for this identity, primed and warm: its first step is like any other. Raises InputError for a
     commit_frames that the network's look-ahead does not allow."""
     if commit_frames < model.config.look_ahead:
         raise InputError(f"commit_frames is {commit_frames}; this network commits at least {model.config.look_ahead}")
     motion = model.stream(
-        identity, options.steps, options.audio_guidance, options.user_guidance, options.anchor, seed, commit_frames
+        identity, options.steps, options.audio_guidance, options.user_guidance, options.anchor, seed, commit_frames, temperature
     )
     stream = kind(model, speed_up(motion, options.compile), seed)
     count = stream.block_frames

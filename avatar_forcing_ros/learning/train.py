@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.learning import diffusion_forcing as df
+from avatar_forcing_ros.learning import visemes
 from avatar_forcing_ros.learning.batches import ClipSource, scale_to
 from avatar_forcing_ros.learning.corpus import load_corpus
 from avatar_forcing_ros.learning.preference import Preference
@@ -26,7 +27,7 @@ from avatar_forcing_ros.motion import rig
 
 VALID_BATCHES = 4
 # What the extra head reads off the sound.
-MOUTH = [i for name, i in rig.INDEX.items() if name.startswith(("jawOpen", "mouthStretch", "mouthPucker", "mouthFunnel", "mouthUpper", "mouthLower", "mouthPress"))]
+MOUTH = [i for name, i in rig.INDEX.items() if name in visemes.MOUTH]
 
 
 class Forcing(nn.Module):

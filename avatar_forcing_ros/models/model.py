@@ -71,11 +71,12 @@ class AvatarForcing(nn.Module):
         anchor: Anchor | None = None,
         seed: int = 0,
         commit_frames: int | None = None,
+        temperature: Tensor | float = 1.0,
     ) -> MotionStream:
         """A stream of motion for this identity; without an anchor, committing whole blocks, it is the published one."""
         return MotionStream(
             self.config, self.dual_motion_encoder, self.transformer, identity,
-            steps, audio_guidance, user_guidance, anchor, seed, commit_frames,
+            steps, audio_guidance, user_guidance, anchor, seed, commit_frames, temperature,
         )
 
     def decode(self, identity: Identity, latents: Tensor) -> Tensor:

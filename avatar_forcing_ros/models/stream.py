@@ -129,11 +129,14 @@ class MotionStream:
         anchor: Anchor | None = None,
         seed: int = 0,
         commit_frames: int | None = None,
+        temperature: Tensor | float = 1.0,
     ):
         """steps: network passes per block as the release counts them (`nfe`). anchor None: the published stream.
-        commit_frames: s, from look_ahead to the block's length, which is the default and the published stream."""
+        commit_frames: s, from look_ahead to the block's length, which is the default and the published stream.
+        temperature: scale of the noise that motion begins as, for all channels or each (D,): below 1 the motion is nearer to
+        the likeliest one, and varies less."""
         self.config, self.encoder, self.transformer = config, encoder, transformer
-        self.anchor, self.seed = anchor, seed
+        self.anchor, self.seed, self.temperature = anchor, seed, temperature
         self.commit_frames = config.block_frames if commit_frames is None else commit_frames
         if not config.look_ahead <= self.commit_frames <= config.block_frames:
             raise ValueError(f"commit_frames {commit_frames}: give {config.look_ahead} to {config.block_frames}")
@@ -173,7 +176,7 @@ class MotionStream:
         self.has_past = self.start is not None
 
     def _draw(self, count: int) -> Tensor:
-        return torch.randn(1, count, self.config.motion_dim, generator=self.noise)
+        return self.temperature * torch.randn(1, count, self.config.motion_dim, generator=self.noise)
 
     def prime(self, avatar_audio: Tensor | None = None, user_audio: Tensor | None = None,
               user_motion: Tensor | None = None) -> None:

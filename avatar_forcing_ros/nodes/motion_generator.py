@@ -58,7 +58,7 @@ class MotionGenerator(AvatarNode):
 
     def __init__(self) -> None:
         super().__init__("motion_generator")
-        self.declare("generator", "reflex", "the back end", choices=GENERATORS)
+        self.declare("generator", "embedded", "the back end", choices=GENERATORS)
         self.declare("portrait", "", "image file of the face, for a network that is told whose face it moves; empty: the one in the box")
         self.declare_network()
         self.declare("commit_frames", 0, "frames that a step commits, the next one begins behind them; 0: as the back end has it", 0, BLOCK_FRAMES)
