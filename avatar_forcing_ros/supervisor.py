@@ -94,6 +94,15 @@ def environment() -> dict[str, str]:
     return env
 
 
+def _let_others_first(pid: int) -> None:
+    process = psutil.Process(pid)
+    process.nice(min(process.nice() + RECORDER_NICE, 19))
+    try:  # Linux may share the cores among sessions, and each node is one: then this is what counts
+        Path(f"/proc/{pid}/autogroup").write_text(str(RECORDER_NICE))
+    except OSError:
+        pass
+
+
 class Graph:
     """The running processes of a session. A context manager: leaving it ends every process."""
 
@@ -137,7 +146,7 @@ class Graph:
         with open(node.log, "w") as log:
             node.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         if node.executable == "recorder":
-            psutil.Process(node.process.pid).nice(RECORDER_NICE)
+            _let_others_first(node.process.pid)
 
     def _watch_processes(self) -> None:
         started = time.monotonic()

@@ -189,7 +189,7 @@ def test_a_camera_image_becomes_motion_with_its_stamp_and_a_bad_one_is_an_error(
 
 def test_blocks_leave_in_step_with_the_clock_without_any_input_and_with_one_that_stops(ros):
     blocks, diagnostics = ros.collect(MotionLatentBlock, "/motion_blocks"), ros.collect(DiagnosticArray, "/diagnostics")
-    ros.start("motion_generator", "motion_generator", commit_frames=5)
+    ros.start("motion_generator", "motion_generator", generator="reflex", commit_frames=5)
     ros.wait_for(lambda: len(blocks) >= 3, "blocks without input")
     assert all(b.frame_count == 5 for b in blocks) and not blocks[0].missing
     assert all(b.first_frame - a.first_frame == 5 and b.sequence == a.sequence + 1
@@ -300,7 +300,7 @@ def test_a_renderer_that_cannot_start_says_why_in_one_line(ros, parameters, word
 
 def test_simulated_time_drives_the_chain_and_a_jump_back_starts_afresh(ros):
     blocks, frames = ros.collect(MotionLatentBlock, "/motion_blocks"), ros.collect(AvatarFrame, "/avatar_frame")
-    ros.start("motion_generator", "motion_generator", use_sim_time=True)
+    ros.start("motion_generator", "motion_generator", generator="reflex", use_sim_time=True)
     ros.start("renderer", "renderer", use_sim_time=True, avatar="screen_face", size=128)
     clock = ros.publisher(Clock, "/clock")
     ros.wait_for_readers(clock, 2)
@@ -332,7 +332,7 @@ def test_nodes_can_be_deactivated_cleaned_up_and_started_again(ros):
     from lifecycle_msgs.srv import ChangeState
 
     blocks = ros.collect(MotionLatentBlock, "/one/motion_blocks")
-    process = ros.start("motion_generator", "motion_generator", "/one", autostart=False)
+    process = ros.start("motion_generator", "motion_generator", "/one", generator="reflex", autostart=False)
     client = ros.node.create_client(ChangeState, "/one/motion_generator/change_state")
     assert client.wait_for_service(30)
 
