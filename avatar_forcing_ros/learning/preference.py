@@ -5,8 +5,7 @@ makes when it is not told of the user, so what distinguishes the two, the reacti
     L_DPO = -E log sigmoid(-beta [(d(w) - d_ref(w)) - (d(l) - d_ref(l))]),   d(m) = |velocity wanted - velocity predicted|
 
 with the same noise and levels for winner w and loser l, all conditions on both, and the model before this stage as
-reference. As in the first stage a batch is seen in the paper's layout or in the stream's: what is preferred when the whole
-block is known need not be what a rolling stream, which knows its first frames only, would do.
+reference.
 """
 
 from __future__ import annotations
@@ -76,9 +75,7 @@ class Preference(nn.Module):
         pair = df.Clip(**{name: x[chosen].to(device) for name, x in vars(winners).items()})
         loser = losers[chosen].to(device)
         batch, frames, _ = loser.shape
-        block = model.config.block_frames
-        layout = df.Layout.draw(block, recipe.stream_share, rng)
-        sigma = df.noise_levels(batch, frames, block, rng).to(device)
+        sigma = df.noise_levels(batch, frames, model.config.block_frames, rng).to(device)
         noise = torch.randn(loser.shape, generator=rng).to(device)
 
         def distances(network: AvatarForcing) -> tuple[Tensor, Tensor]:
@@ -86,15 +83,10 @@ class Preference(nn.Module):
             features = df.encode_sound(network, torch.cat([pair.avatar_sound, pair.user_sound]), frames)
             given = torch.ones(batch, device=device)
             told = df.Given.of(pair, features.chunk(2), (given, given))
-
-            def of(motion: Tensor) -> Tensor:
-                latents, wanted = df.noisy(motion, noise, sigma), noise - motion
-                if not layout.stream:
-                    return df.distance(df.forcing_velocity(network, latents, sigma, told), wanted, recipe.norm)
-                predicted = df.stream_velocity(network, motion, latents, sigma, told, layout)
-                return df.distance(predicted, wanted[:, block:], recipe.norm)
-
-            return of(pair.avatar_motion), of(loser)
+            return tuple(
+                df.distance(df.forcing_velocity(network, df.noisy(motion, noise, sigma), sigma, told), noise - motion, recipe.norm)
+                for motion in (pair.avatar_motion, loser)
+            )
 
         won, lost = distances(model)
         with torch.no_grad():
