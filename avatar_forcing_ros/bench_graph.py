@@ -25,6 +25,7 @@ SIZE = 256  # of the camera's and the avatar's images: the reader is not to be w
 _SETTLE_S = 3.5  # the tracker learns the neutral face, the presentation delay settles
 _HOLD_S, _REST_S = 1.2, 2.0  # how long a stimulus lasts, and the rest before the next one
 _RISING = 0.15  # share of the quickest change from image to image at which the change has begun
+_SUSTAINED = 5  # images over which a change has to stay
 _ANSWER_FRAMES = 36  # within which the change is looked for
 _SMILE = rig.pose(mouthSmileLeft=0.9, mouthSmileRight=0.9)
 _READY_S = 90.0
@@ -244,18 +245,21 @@ class _Reader:
         return float(np.diff(times).max()) / 1e6
 
     def _changed(self, sent: int, value: Callable[[SeenImage], float]) -> int | None:
-        """When the first image after `sent` came with which the value begins to rise. The idle face moves as well, but slowly:
-        steps from image to image tell the two apart."""
+        """When the first image after `sent` came with which the value begins to rise. The idle face moves as well, slowly,
+        and blinks: so the change is looked for where the value rises the most over some images and stays up."""
         images = list(self._images)
         steps = [(b.received_ns, value(b) - value(a)) for a, b in zip(images, images[1:], strict=False)]
         before = [abs(step) for t, step in steps if sent - 12 * FRAME_NS < t <= sent]
         after = [(t, step) for t, step in steps if sent < t <= sent + _ANSWER_FRAMES * FRAME_NS]
-        if not before or not after:
+        if not before or len(after) <= _SUSTAINED:
             return None
-        quickest, idle = max(step for _, step in after), float(np.median(before))
+        rises = [sum(step for _, step in after[i : i + _SUSTAINED]) for i in range(len(after) - _SUSTAINED + 1)]
+        first = int(np.argmax(rises))
+        rise = after[first : first + _SUSTAINED]
+        quickest, idle = max(step for _, step in rise), float(np.median(before))
         if quickest < max(0.01, 3 * idle):
             return None
-        return next((t for t, step in after if step > _RISING * quickest + 2 * idle), None)
+        return next((t for t, step in rise if step > _RISING * quickest + 2 * idle), None)
 
 
 def _stamp(nanoseconds: int):
