@@ -7,6 +7,7 @@ pytest.importorskip("rclpy", reason="needs ROS: a plain Python install has no gr
 from conftest import DOMAINS  # noqa: E402
 
 from avatar_forcing_ros.bench_graph import stimulus_test  # noqa: E402
+from avatar_forcing_ros.errors import AvatarForcingError  # noqa: E402
 
 FRAME_MS = 40
 
@@ -14,9 +15,12 @@ FRAME_MS = 40
 @pytest.mark.parametrize("commit, delay", [(2, 0.0), (10, 0.7)])
 def test_what_the_graph_reports_is_what_a_viewer_sees(commit, delay, monkeypatch):
     """A measurement that another process has disturbed is taken again; one that tells a wrong latency stays wrong."""
-    for attempt in range(3):
+    for attempt in range(5):
         monkeypatch.setenv("ROS_DOMAIN_ID", str(next(DOMAINS)))
-        told = disagreement(stimulus_test(commit, delay, rounds=2, show=lambda line: None), delay)
+        try:
+            told = disagreement(stimulus_test(commit, delay, rounds=2, show=lambda line: None), delay)
+        except AvatarForcingError as error:  # the idle face hid the answer, or the graph was starved
+            told = str(error)
         if not told:
             return
     pytest.fail(told)
