@@ -15,7 +15,7 @@ from avatar_forcing_ros.models import Anchor, AvatarForcing, Identity, load_mode
 from avatar_forcing_ros.models.runtime import prepare, resolve_device, resolve_precision
 from avatar_forcing_ros.motion import rig
 
-COMMIT_FRAMES = 2  # the default; docs/benchmarks.md has the table that it was chosen by
+COMMIT_FRAMES = 2  # the default: the user is answered soonest; whole blocks answer more surely (docs/model_card.md)
 DEFAULTS = NetworkOptions(
     steps=5, audio_guidance=2.0, user_guidance=2.0, anchor=Anchor(dead_band=3.0), lip_temperature=0.2
 )

@@ -30,7 +30,7 @@ from avatar_forcing_ros.learning.conversation import Conversation, make_conversa
 from avatar_forcing_ros.models import ModelConfig
 from avatar_forcing_ros.models.audio_encoder import LogMelEncoder
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
+from avatar_forcing_ros.timeline import SAMPLES_PER_FRAME
 
 VERSION = 2  # of the conversations and the format: raise it when either changes
 SECONDS = 60.0  # of one conversation

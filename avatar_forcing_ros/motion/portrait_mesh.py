@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.motion.face_mesh import FACE_OVAL
 
 
