@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from avatar_forcing_ros.assets import SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
+from avatar_forcing_ros.assets import EMBEDDED_WEIGHTS, SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators import make_generator
 from avatar_forcing_ros.learning import clips
@@ -183,6 +183,10 @@ def test_models_by_name():
         candidates(["parrot"])
     with pytest.raises(InputError, match="--before"):
         candidates(["before"])
+    mine = candidates(["embedded", f"reflex2={EMBEDDED_WEIGHTS}"])
+    assert list(mine) == ["embedded", "reflex2"] and mine["reflex2"].open(3, 10).commit_frames == 10
+    with pytest.raises(InputError, match="no free name"):
+        candidates([f"reflex={EMBEDDED_WEIGHTS}"])
 
 
 def test_command_line(tmp_path, capsys):

@@ -159,3 +159,15 @@ def test_a_commit_that_does_not_fit_is_refused(generator):
     stream = generator.open(None, 0, 5)
     with pytest.raises(InputError, match="block of this generator"):
         stream.step(BlockSignals(**{**vars(block(0)), "user_motion": np.zeros((5, rig.DIM), np.float32)}))
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_only_an_aligned_user_tells_when(aligned):
+    """The published encoder sees the user's frames of a window as a set; `aligned_user` keeps their places."""
+    torch.manual_seed(2)
+    encoder = made(aligned_user=aligned).dual_motion_encoder
+    avatar, user = torch.randn(2, 1, 12, encoder.project.in_features)
+    motion = torch.randn(1, 12, encoder.embed_motion[0].in_features)
+    order = torch.randperm(12)
+    as_it_was, shuffled = encoder(avatar, user, motion), encoder(avatar, user[:, order], motion[:, order])
+    assert torch.allclose(as_it_was, shuffled, atol=1e-5) != aligned

@@ -66,9 +66,14 @@ class Layout:
 
         if float(torch.rand((), generator=rng)) >= stream_share:
             return cls.whole(block)
+        # As live: mostly the quick stream, and little of the future (generators/base.py: LOOK_AHEAD). Speech that was
+        # sent ahead is known for longer, a camera that stutters is known for less.
         divisors = [n for n in range(2, block + 1) if block % n == 0]
-        commit = divisors[integer(0, len(divisors) - 1)]
-        return cls(True, commit, integer(commit, block), integer(1, block))
+        commit = divisors[0] if integer(0, 1) else divisors[integer(0, len(divisors) - 1)]
+        usual = min(commit + 2, block)
+        avatar_ahead = usual if integer(0, 1) else integer(commit, block)
+        user_ahead = usual if integer(0, 1) else integer(1, min(commit + 4, block))
+        return cls(True, commit, avatar_ahead, user_ahead)
 
     def late(self, ahead: int, context: int, block: int) -> Tensor:
         """(context + block,) bool: frames of a step's window whose signal has not come, or, of the context, had not come

@@ -22,7 +22,8 @@ def add_evaluate(commands) -> None:
     evaluate = commands.add_parser(
         "evaluate", help="measure how models speak, react and live, beside the true motion",
         description="One table for all models: lips on real speakers, reactions in held-out made conversations, "
-        "liveliness, drift. Models: " + "; ".join(f"{name}, {meaning}" for name, meaning in MODELS.items()) + ".",
+        "liveliness, drift. Models: " + "; ".join(f"{name}, {meaning}" for name, meaning in MODELS.items())
+        + "; NAME=FILE, other weights under a name of yours.",
     )  # fmt: skip
     add = evaluate.add_argument
     add("--models", default="", metavar="A,B", help="default: reflex,embedded,no_user, and before where it is given")
@@ -49,12 +50,15 @@ def candidates(names: list[str], weights: str = "", before: str = "") -> dict:
 
     made, found = {}, {}
     for name in names:
-        if name not in MODELS:
-            raise InputError(f"model '{name}' is unknown; use some of {', '.join(MODELS)}")
+        name, _, file = name.partition("=")
+        if name not in MODELS and not file:
+            raise InputError(f"model '{name}' is unknown; use some of {', '.join(MODELS)}, or NAME=FILE for weights")
+        if name in found or (name in MODELS and file):
+            raise InputError(f"model '{name}' is named twice, or is no free name for {file or 'weights'}")
         if name == "before" and not before:
             raise InputError("model 'before' needs --before FILE, the weights before the preference training")
-        back_end = "reflex" if name.startswith("reflex") else "embedded"
-        key = (back_end, before if name == "before" else weights if back_end == "embedded" else "")
+        back_end = "reflex" if name.startswith("reflex") and not file else "embedded"
+        key = (back_end, file or (before if name == "before" else weights if back_end == "embedded" else ""))
         if key not in made:
             made[key] = make_generator(*key)
         generator = made[key]

@@ -224,8 +224,9 @@ def _start(recipe: Recipe) -> AvatarForcing:
     try:
         other = AvatarForcing(replace(model.config, **recipe.model))
         state = model.state_dict()
-        if other.transformer.embed_condition is not None and model.transformer.embed_condition is None:  # begins without effect
-            state["transformer.embed_condition.weight"] = torch.zeros_like(other.transformer.embed_condition.weight)
+        for name in ("transformer.embed_condition.weight", "dual_motion_encoder.align_user.weight"):  # begin without effect
+            if name in other.state_dict() and name not in state:
+                state[name] = torch.zeros_like(other.state_dict()[name])
         other.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         raise InputError(f"{recipe.start} does not fit the recipe's model: leave {', '.join(recipe.model)} out") from error

@@ -24,6 +24,8 @@ class ModelConfig:
     known_mask: the network tells a signal that has not come yet (a learned feature) from one that is absent (zeros).
     token_condition: a frame's condition is also added to its token. The published cross-attention has no positions, so
         which of five frames said what is told by the sound's own context; a small front end has too little of that.
+    aligned_user: a frame's condition also holds what the user does in that very frame. The published dual motion encoder
+        attends to the user over a window without positions, so a small network is told that the user smiled, not when.
     scaled_motion: the latent is the motion space's vector, shifted and scaled to zero mean and unit spread.
     guidance: "separate" (branches: nothing, avatar audio alone, user alone; the published one) or "nested" (nothing,
         avatar audio alone, both), see models/flow_matching.py.
@@ -48,6 +50,7 @@ class ModelConfig:
     samples_per_frame: int = SAMPLES_PER_FRAME
     known_mask: bool = False
     token_condition: bool = False
+    aligned_user: bool = False
     scaled_motion: bool = False
     guidance: str = "separate"
 
@@ -79,7 +82,7 @@ class ModelConfig:
         small = dict(
             motion_dim=rig.DIM, image_size=None, audio_front_end="log_mel", audio_dim=160, audio_width=160,
             audio_layers=4, mel_bands=64, width=160, depth=4, heads=4, time_frequencies=128,
-            known_mask=True, token_condition=True, scaled_motion=True, guidance="nested",
+            known_mask=True, token_condition=True, aligned_user=True, scaled_motion=True, guidance="nested",
         )
         unknown = set(sizes) - {field.name for field in fields(cls)}
         if unknown:
