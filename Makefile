@@ -31,7 +31,7 @@ train-tiny: install
 
 bench: install
 	@mkdir -p out
-	.venv/bin/avatar-forcing bench --json out/bench.json
+	.venv/bin/avatar-forcing bench --json out/bench.json --document docs/benchmarks.md
 
 install:
 	@command -v python3 >/dev/null || { echo "install: python3 is missing; run: sudo apt-get install -y python3 python3-venv"; exit 1; }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+import torch
 
 from avatar_forcing_ros.assets import SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
 from avatar_forcing_ros.generators import make_generator
@@ -20,8 +21,9 @@ FRAMES = 200  # eight seconds of the sample conversation
 
 
 def benchmark_rig(size: int = 512, show: Callable[[str], object] = print) -> dict[str, dict[str, float]]:
-    """Milliseconds per frame, p50 and p95, of each stage on the sample conversation; `reflex` per block of 10."""
+    """Milliseconds per frame, p50 and p95, of each stage on the sample conversation; generators per block of 10."""
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     times: dict[str, list[float]] = {}
 
     def timed(stage: str, work: Callable, *arguments):
@@ -34,7 +36,8 @@ def benchmark_rig(size: int = 512, show: Callable[[str], object] = print) -> dic
         images = [image for _, image in zip(range(FRAMES), (i for _, i in video_on_grid(reader)), strict=False)]
         sound = np.concatenate(list(audio_16k(speech)))[: len(images) * SAMPLES_PER_FRAME]
     tracker = make_tracker(rig.SPACE)
-    buffer, stream = SignalBuffer(rig.DIM), make_generator("reflex").open(None, 0)
+    buffer, stream = SignalBuffer(rig.DIM), make_generator("reflex").open(None, 0, BLOCK_FRAMES)
+    network = make_generator("embedded").open(None, 0, BLOCK_FRAMES)
     portrait, screen = make_avatar("portrait", size=size), make_avatar("screen_face", size=size)
     known = np.ones(1, bool)
     for frame, image in enumerate(images):
@@ -43,6 +46,7 @@ def benchmark_rig(size: int = 512, show: Callable[[str], object] = print) -> dic
         buffer.put_avatar_audio(frame, sound[frame * SAMPLES_PER_FRAME : (frame + 1) * SAMPLES_PER_FRAME], known)
         if frame % BLOCK_FRAMES == BLOCK_FRAMES - 1:
             signals, _ = buffer.block(frame - BLOCK_FRAMES + 1, BLOCK_FRAMES)
+            timed("embedded (a block of 10)", network.step, signals)
             for latent in timed("reflex (a block of 10)", stream.step, signals):
                 picture = timed(f"portrait {size}x{size}", portrait.render, latent)
                 timed(f"screen_face {size}x{size}", screen.render, latent)

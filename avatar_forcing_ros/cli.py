@@ -194,12 +194,16 @@ def _convert_weights(arguments: argparse.Namespace) -> None:
 def _add_bench(commands) -> None:
     bench = commands.add_parser(
         "bench", help="measure each stage on this machine",
-        description="The rig's stages on one core, then the published network (weights made up): the stream as "
-        "published, written plainly, against ours, in one run.",
+        description="The whole graph, live, with 2, 5 and 10 frames per step; the rig's stages on one core; the published "
+        "network (weights made up): the stream as published, written plainly, against ours, in one run; the latency of "
+        "the graph from outside.",
     )  # fmt: skip
     bench.add_argument("--json", default="", metavar="FILE", help="write the figures")
-    bench.add_argument("--only", default="", choices=("rig", "network", "latency", "soak"),
+    bench.add_argument("--document", default="", metavar="MD", help="put the tables between the marks of this document")
+    bench.add_argument("--only", default="", choices=("live", "rig", "network", "latency", "soak"),
                        help="one part alone; latency: the ROS graph from outside, pixels against what it reports; soak: 30 simulated minutes of a stream that is made to drift")
+    bench.add_argument("--seconds", type=float, default=60.0, help="of the live graph, for each length of a step (default 60)")
+    bench.add_argument("--generator", default="embedded", help="of the live graph: embedded (default) or reflex")
     bench.add_argument("--device", default="auto", help="of the network: auto (default), cpu, cuda")
     bench.add_argument("--precision", default="auto", help="of our stream: auto (default), float32, bfloat16, float16")
     bench.add_argument("--compile", default="none", help="of our stream: none (default), compile, graph (GPU)")
@@ -211,32 +215,42 @@ def _bench(arguments: argparse.Namespace) -> None:
     import json
     from pathlib import Path
 
-    report = {}
-    if arguments.only in ("", "rig"):
+    from avatar_forcing_ros.bench_report import machine, write_tables
+
+    parts = (arguments.only,) if arguments.only else ("live", "rig", "network", "latency")
+    report: dict = {"machine": machine()}
+    if "live" in parts:
+        from avatar_forcing_ros.bench_live import benchmark_live
+
+        print("the graph, live:")
+        report["live"] = benchmark_live(arguments.seconds, arguments.generator)
+    if "rig" in parts:
         from avatar_forcing_ros.bench_rig import benchmark_rig
 
         print("rig, one core:")
         report["rig"] = benchmark_rig()
-    if arguments.only == "latency":
-        from avatar_forcing_ros.bench_graph import stimulus_test
-
-        report["latency"] = []
-        for commit in (2, 5, 10):
-            print(f"latency from outside, {commit} frames per step:")
-            report["latency"].append(stimulus_test(commit))
-    if arguments.only == "soak":
-        from avatar_forcing_ros.bench import soak
-
-        report["soak"] = soak()
-    if arguments.only in ("", "network"):
+    if "network" in parts:
         from avatar_forcing_ros.bench import benchmark
 
         print("published network:")
         report["network"] = benchmark(
             device=arguments.device, precision=arguments.precision, compile_mode=arguments.compile, repeats=arguments.repeats
         )
+    if "latency" in parts:
+        from avatar_forcing_ros.bench_graph import stimulus_test
+
+        report["latency"] = []
+        for commit in (2, 5, 10):
+            print(f"latency from outside, {commit} frames per step:")
+            report["latency"].append(stimulus_test(commit))
+    if "soak" in parts:
+        from avatar_forcing_ros.bench import soak
+
+        report["soak"] = soak()
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(report, indent=2) + "\n")
+    if arguments.document:
+        print(f"{arguments.document}: {', '.join(write_tables(arguments.document, report))}")
 
 
 def _print_figures(out: str, figures: dict) -> None:
