@@ -25,14 +25,14 @@ def write_side_by_side(user: str, avatar: str, out: str, delay_s: float) -> None
         for index, image in video_on_grid(open_media(user)):
             if index > lag:
                 shown = next(avatar_images, (0, shown))[1]
-            writer.write_frame(index, np.hstack([_fit(image, side), shown]))
+            writer.write_frame(index, np.hstack([fit(image, side), shown]))
         position = 0
         for chunk in _mixed(user, avatar, round(delay_s * SAMPLE_RATE)):
             writer.write_audio(position, chunk)
             position += len(chunk)
 
 
-def _fit(image: np.ndarray, side: int) -> np.ndarray:
+def fit(image: np.ndarray, side: int) -> np.ndarray:
     """The middle square of an image, resized to side x side."""
     height, width = image.shape[:2]
     edge = min(height, width)
