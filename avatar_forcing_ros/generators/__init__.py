@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.base import BlockSignals, Generator, GeneratorStream
 
@@ -23,9 +21,9 @@ def make_generator(name: str, weights: str = "", options: dict | None = None) ->
 
         return ReflexGenerator()
     if name == "embedded":
-        from avatar_forcing_ros.generators.embedded import DEFAULTS, EmbeddedGenerator
+        from avatar_forcing_ros.generators.embedded import EmbeddedGenerator
 
-        return EmbeddedGenerator(weights, replace(DEFAULTS, **(options or {})))
+        return EmbeddedGenerator(weights, options)
     if name == "published":
         from avatar_forcing_ros.generators.published import NetworkOptions, PublishedGenerator
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from avatar_forcing_ros.motion import rig
 
 COMMIT_FRAMES = 2  # the default: the user is answered soonest; whole blocks answer more surely (docs/model_card.md)
 DEFAULTS = NetworkOptions(
-    steps=5, audio_guidance=2.0, user_guidance=2.0, anchor=Anchor(dead_band=3.0), lip_temperature=0.2
+    steps=10, audio_guidance=2.0, user_guidance=2.0, anchor=Anchor(dead_band=3.0), lip_temperature=0.2
 )
+DISTILLED = replace(DEFAULTS, steps=5, audio_guidance=1.0, user_guidance=1.0)  # both are in its weights
 # What speech decides: the mouth, but for the smile and the frown.
 LIPS = [i for name, i in rig.INDEX.items() if name.startswith(("jaw", "mouth")) and "Smile" not in name and "Frown" not in name]
 
@@ -53,14 +55,17 @@ class EmbeddedGenerator:
     dim = rig.DIM
 
     def __init__(
-        self, weights: str | Path = "", options: NetworkOptions = DEFAULTS, model: AvatarForcing | None = None
+        self, weights: str | Path = "", options: NetworkOptions | dict | None = None, model: AvatarForcing | None = None
     ) -> None:
-        """model: a network that is already loaded, instead of `weights`."""
+        """options: or those that differ from what the network was made for. model: one that is already loaded, instead of
+        `weights`."""
+        if model is None:
+            model = load_model(weights or EMBEDDED_WEIGHTS)
+        if not isinstance(options, NetworkOptions):
+            options = replace(DISTILLED if model.config.distilled else DEFAULTS, **(options or {}))
         device = resolve_device(options.device)
         precision = "float32" if options.precision == "auto" and device.type == "cpu" else options.precision
         self.options = options
-        if model is None:
-            model = load_model(weights or EMBEDDED_WEIGHTS)
         self.model = prepare(model, device, resolve_precision(precision, device))
         if self.model.config.motion_dim != rig.DIM or not self.model.config.scaled_motion:
             raise InputError(f"{weights} holds a network of another motion space than {rig.SPACE}")

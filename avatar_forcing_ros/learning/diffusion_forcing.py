@@ -123,6 +123,14 @@ class Given:
         return Given(signals, known, tuple(x.repeat_interleave(len(frames)) for x in self.hears))
 
 
+def given_signals(both: float, avatar: float, user: float, batch: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Whether each clip is given the avatar's audio, and the user: (B,) of 0 or 1 each, for probabilities of both, the avatar's
+    audio alone, the user alone."""
+    draw = torch.rand(batch, generator=rng)
+    alone = (draw >= both + avatar) & (draw < both + avatar + user)
+    return (draw < both + avatar).float(), ((draw < both) | alone).float()
+
+
 def noise_levels(batch: int, frames: int, block: int, rng: torch.Generator) -> Tensor:
     """sigma (B, T) in [0, 1]: one level per block."""
     return torch.rand(batch, frames // block, generator=rng).repeat_interleave(block, 1)

@@ -15,7 +15,7 @@ SPACES = ("rig", "lia512")
 
 @dataclass(frozen=True)
 class Recipe:
-    """stage: "forcing" (diffusion forcing from scratch or from `start`) or "preference" (needs `start`).
+    """stage: "forcing" (diffusion forcing from scratch or from `start`), "preference" or "distillation" (both need `start`).
 
     space: "rig" (the embedded network) or "lia512" (the published one). model: fields of ModelConfig that differ from that
     space's network. corpus, valid: folders of `learning make` or `learning prepare`. start: weights to begin from.
@@ -29,7 +29,9 @@ class Recipe:
     difference_weight: of the frame-to-frame loss; mouth_weight: of an extra head that reads the mouth off the sound.
     context_noise: largest deviation of noise on a clean past, which teaches the stream to mend its own errors.
     preference_weight, beta: of the preference stage (published: 0.1, 1000); losers: how many clips the loser model makes.
-    guidance_steps: network passes of a loser. freeze_audio: leave the audio encoder's trunk as it is.
+    guidance_steps: network passes of a loser. passes: of the student of a distillation, per block as generators count them;
+    substeps: the teacher's Euler steps within one of the student's; audio_guidance, user_guidance: its scales;
+    lip_temperature: scale of the noise that the mouth's motion begins as, as of generators/embedded.py. freeze_audio: leave the audio encoder's trunk as it is.
     save_every, valid_every, log_every: steps. threads: of the CPU, 0: as PyTorch likes.
     """
 
@@ -57,6 +59,11 @@ class Recipe:
     beta: float = 1000.0
     losers: int = 4096
     guidance_steps: int = 8
+    passes: int = 5
+    substeps: int = 3
+    audio_guidance: float = 2.0
+    user_guidance: float = 2.0
+    lip_temperature: float = 1.0
     freeze_audio: bool = False
     seed: int = 0
     device: str = "auto"
@@ -71,18 +78,20 @@ class Recipe:
             fits = isinstance(value, (int, float)) if wanted is float else isinstance(value, wanted)
             if not fits or (isinstance(value, bool) and wanted is not bool):
                 raise InputError(f"recipe: {known.name} is {value!r}; give a {wanted.__name__}")
-        for name, choices in (("stage", ("forcing", "preference")), ("space", SPACES), ("norm", ("l1", "l2"))):
+        for name, choices in (("stage", ("forcing", "preference", "distillation")), ("space", SPACES), ("norm", ("l1", "l2"))):
             if getattr(self, name) not in choices:
                 raise InputError(f"recipe: {name} is {getattr(self, name)!r}; use one of {', '.join(choices)}")
-        for name in ("steps", "batch", "save_every", "valid_every", "log_every", "losers"):
+        for name in ("steps", "batch", "save_every", "valid_every", "log_every", "losers", "substeps"):
             if getattr(self, name) < 1:
                 raise InputError(f"recipe: {name} is {getattr(self, name)}; give at least 1")
         if min(self.hear_both, self.hear_avatar, self.hear_user) < 0 or self.hear_both + self.hear_avatar + self.hear_user > 1:
             raise InputError("recipe: hear_both, hear_avatar and hear_user are probabilities whose sum is at most 1")
         if not 0 <= self.stream_share <= 1 or not 0 <= self.average < 1:
             raise InputError("recipe: stream_share lies in [0, 1], average in [0, 1)")
-        if self.stage == "preference" and not self.start:
-            raise InputError("recipe: the preference stage begins from a trained network; give its weights as `start`")
+        if self.passes < 3:
+            raise InputError(f"recipe: passes is {self.passes}; give at least 3")
+        if self.stage != "forcing" and not self.start:
+            raise InputError(f"recipe: the {self.stage} stage begins from a trained network; give its weights as `start`")
 
     @property
     def config(self) -> ModelConfig:

@@ -19,6 +19,7 @@ from avatar_forcing_ros.learning import diffusion_forcing as df
 from avatar_forcing_ros.learning import visemes
 from avatar_forcing_ros.learning.batches import ClipSource, scale_to
 from avatar_forcing_ros.learning.corpus import load_corpus
+from avatar_forcing_ros.learning.distillation import Distillation
 from avatar_forcing_ros.learning.preference import Preference
 from avatar_forcing_ros.learning.recipe import Recipe
 from avatar_forcing_ros.models import AvatarForcing, load_model, save_model
@@ -46,7 +47,7 @@ class Forcing(nn.Module):
         layout = df.Layout.draw(config.block_frames, recipe.stream_share, rng)
         device, block = clip.avatar_motion.device, config.block_frames
         features = df.encode_sound(model, torch.cat([clip.avatar_sound, clip.user_sound]), frames)
-        hears = tuple(x.to(device) for x in _conditions(recipe, batch, rng))
+        hears = tuple(x.to(device) for x in df.given_signals(recipe.hear_both, recipe.hear_avatar, recipe.hear_user, batch, rng))
         given = df.Given.of(clip, features.chunk(2), hears)
         sigma = df.noise_levels(batch, frames, block, rng).to(device)
         noise = torch.randn(clip.avatar_motion.shape, generator=rng).to(device)
@@ -70,14 +71,6 @@ class Forcing(nn.Module):
             parts["mouth"] = ((self.mouth(features) - mouths).abs() * heard).mean()
             loss = loss + recipe.mouth_weight * parts["mouth"]
         return loss, {name: float(x.detach()) for name, x in parts.items()}
-
-
-def _conditions(recipe: Recipe, batch: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Whether each clip hears the avatar's audio, and the user: (B,) of 0 or 1 each."""
-    draw = torch.rand(batch, generator=rng)
-    both, avatar, user = recipe.hear_both, recipe.hear_avatar, recipe.hear_user
-    alone = (draw >= both + avatar) & (draw < both + avatar + user)
-    return (draw < both + avatar).float(), ((draw < both) | alone).float()
 
 
 class Trainer:
@@ -110,6 +103,8 @@ class Trainer:
                 part.requires_grad_(False)
         if recipe.stage == "forcing":
             self.stage: nn.Module = Forcing(recipe, self.model).to(self.device)
+        elif recipe.stage == "distillation":
+            self.stage = Distillation(recipe, self.model)
         else:
             self.stage = Preference(recipe, self.model, self.source, Forcing(recipe, self.model), show)
         parameters = [p for p in (*self.model.parameters(), *self.stage.parameters()) if p.requires_grad]
@@ -219,10 +214,11 @@ class Trainer:
 def _start(recipe: Recipe) -> AvatarForcing:
     """The weights to begin from; what the recipe changes must leave their shapes as they are (block_frames, for one)."""
     model = load_model(recipe.start)
-    if not recipe.model:
+    changes = recipe.model | ({"distilled": True} if recipe.stage == "distillation" else {})
+    if not changes:
         return model
     try:
-        other = AvatarForcing(replace(model.config, **recipe.model))
+        other = AvatarForcing(replace(model.config, **changes))
         state = model.state_dict()
         for name in ("transformer.embed_condition.weight", "dual_motion_encoder.align_user.weight"):  # begin without effect
             if name in other.state_dict() and name not in state:

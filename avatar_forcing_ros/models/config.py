@@ -27,6 +27,7 @@ class ModelConfig:
     aligned_user: a frame's condition also holds what the user does in that very frame. The published dual motion encoder
         attends to the user over a window without positions, so a small network is told that the user smiled, not when.
     scaled_motion: the latent is the motion space's vector, shifted and scaled to zero mean and unit spread.
+    distilled: few passes without guidance do what many with it did (learning/distillation.py).
     guidance: "separate" (branches: nothing, avatar audio alone, user alone; the published one) or "nested" (nothing,
         avatar audio alone, both), see models/flow_matching.py.
     """
@@ -52,6 +53,7 @@ class ModelConfig:
     token_condition: bool = False
     aligned_user: bool = False
     scaled_motion: bool = False
+    distilled: bool = False
     guidance: str = "separate"
 
     def __post_init__(self) -> None:

@@ -1,0 +1,84 @@
+"""Few steps instead of many: a student learns to go in one step where its teacher goes in several small ones, guidance
+included (progressive distillation, Salimans and Ho 2022; of guided models, Meng et al. 2023). Not in the paper, whose network
+is sampled on a GPU: three Euler steps from noise to motion, which is what a small CPU has time for, lose half of the
+motion's variance, and guidance costs a second branch.
+
+    x_0 = noise, x_i = where the teacher's guided Euler steps of size 1 / (student's steps * substeps) lead from x_(i-1)
+    L = sum_i d(student's velocity at x_(i-1), (x_i - x_(i-1)) / (sigma_i - sigma_(i-1)))
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from avatar_forcing_ros.generators.embedded import LIPS
+from avatar_forcing_ros.learning import diffusion_forcing as df
+from avatar_forcing_ros.learning.recipe import Recipe
+from avatar_forcing_ros.models import AvatarForcing
+from avatar_forcing_ros.models.flow_matching import MAX_TIME, branch_weights, schedule
+from avatar_forcing_ros.models.stream import BRANCHES
+from avatar_forcing_ros.motion import rig
+
+
+class Distillation(nn.Module):
+    """The loss of a batch; see the module. The audio encoder stays the teacher's."""
+
+    def __init__(self, recipe: Recipe, model: AvatarForcing) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self._teacher = [copy.deepcopy(model).eval().requires_grad_(False)]  # in a list: no part of the checkpoint
+        model.audio_encoder.requires_grad_(False)
+        self.steps = schedule(recipe.passes)
+        self.weights = branch_weights(model.config.guidance, recipe.audio_guidance, recipe.user_guidance)
+
+    def forward(self, model: AvatarForcing, clip: df.Clip, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """clip: whose past the stream goes on from. Returns the loss, and its parts as numbers. rng: on the CPU."""
+        recipe, config, teacher = self.recipe, model.config, self._teacher[0]
+        block, device, batch = config.block_frames, clip.avatar_motion.device, len(clip.avatar_motion)
+        layout = df.Layout.draw(block, recipe.stream_share, rng)
+        first = block if layout.stream else 0  # the first block of a clip is the past of the others
+        with torch.no_grad():
+            sound = torch.cat([clip.avatar_sound, clip.user_sound])
+            features = df.encode_sound(teacher, sound, clip.avatar_motion.shape[1]).chunk(2)
+        drawn = df.given_signals(recipe.hear_both, recipe.hear_avatar, recipe.hear_user, batch, rng)
+        hears = tuple(x.to(device) for x in drawn)
+        given = df.Given.of(clip, features, hears)
+        noise = torch.randn(clip.avatar_motion.shape, generator=rng).to(device)
+        if recipe.space == rig.SPACE:
+            noise[..., LIPS] *= recipe.lip_temperature
+        amount = recipe.context_noise * torch.rand(batch, 1, 1, generator=rng)
+        past = clip.avatar_motion + (amount * torch.randn(noise.shape, generator=rng)).to(device)
+
+        def velocity(network: AvatarForcing, latents: Tensor, sigma: float, told: df.Given) -> Tensor:
+            """(B, T - first, D)"""
+            levels = torch.full(latents.shape[:2], sigma, device=device)
+            if layout.stream:
+                return df.stream_velocity(network, past, latents, levels, told, layout)
+            return df.forcing_velocity(network, latents, levels, told)
+
+        @torch.no_grad()
+        def advance(latents: Tensor, sigma: float, change: float) -> Tensor:
+            latents = latents.clone()
+            for k in range(recipe.substeps):
+                guided = 0.0
+                for name, weight in self.weights.items():
+                    avatar, user = BRANCHES[name]
+                    told = df.Given(given.signals, given.known, (avatar * hears[0], user * hears[1]))
+                    guided = guided + weight * velocity(teacher, latents, sigma + k * change / recipe.substeps, told)
+                latents[:, first:] += change / recipe.substeps * guided
+            return latents
+
+        loss, parts = 0.0, {}
+        for step in self.steps:
+            sigma = step.time / MAX_TIME
+            reached = advance(noise, sigma, step.change)
+            wanted = (reached - noise)[:, first:] / step.change
+            predicted = velocity(model, noise, sigma, given)
+            parts[f"from {sigma:.2f}"] = df.distance(predicted, wanted, recipe.norm).mean()
+            smooth = df.distance(predicted.diff(dim=1), wanted.diff(dim=1), recipe.norm).mean()
+            loss = loss + parts[f"from {sigma:.2f}"] + recipe.difference_weight * smooth
+            noise = reached
+        return loss, {name: float(x.detach()) for name, x in parts.items()}
