@@ -36,7 +36,7 @@ def resolved(motion: np.ndarray) -> np.ndarray:
         motion[rig.INDEX["mouthSmile" + side]] -= both
         motion[rig.INDEX["mouthFrown" + side]] -= both
     wide = max(value["mouthSmileLeft"], value["mouthSmileRight"], value["mouthStretchLeft"], value["mouthStretchRight"])
-    scale("mouthPucker", 1.0 - 0.5 * wide)
+    scale("mouthPucker", 1.0 - 0.5 * wide - 0.6 * value["jawOpen"])  # a mouth wide open is not narrow as well
     scale("mouthFunnel", 1.0 - 0.5 * wide)
     scale("mouthPress", 1.0 - 3.0 * value["jawOpen"])  # lips that are apart do not press
     scale("mouthLowerDown", 1.0 - 0.6 * value["jawOpen"])  # the lower lip stays off the chin,

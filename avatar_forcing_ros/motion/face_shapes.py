@@ -29,7 +29,9 @@ from avatar_forcing_ros.motion.landmarks import AT, TYPICAL
 _CORNER = {"Right": (61, 76, 62, 78), "Left": (291, 306, 292, 308)}
 _CORNER_SKIN = {"Right": (57,), "Left": (287,)}
 _CHEEK = {"Right": 205, "Left": 425}
+_CHEEK_BONE = {"Right": 50, "Left": 280}
 _UNDER_EYE = {"Right": (229, 230, 231), "Left": (449, 450, 451)}
+_TEMPLE = {"Right": (156, 139), "Left": (383, 368)}  # skin beside the tail of the brow
 _CHIN_POINTS = (  # (right, left, how much of the chin's way this point of the jaw line goes)
     (152, 152, 1.0), (148, 377, 1.0), (176, 400, 0.94), (149, 378, 0.84), (150, 379, 0.68), (136, 365, 0.50),
     (172, 397, 0.32), (58, 288, 0.16), (132, 361, 0.05),
@@ -38,6 +40,9 @@ _CHIN_POINTS = (  # (right, left, how much of the chin's way this point of the j
 _NOSE = (1, 2, 4, 5, 6, 98, 327, 197, 195, 168, 64, 294, 129, 358, 94, 19)
 _LIPS = tuple(dict.fromkeys(INNER_LIP_UPPER + INNER_LIP_LOWER + OUTER_LIP_UPPER + OUTER_LIP_LOWER))
 _CORNER_DROP = 0.10  # D of the jaw's coefficient: the corners of the mouth follow
+_AROUND = 0.5  # of the way outward: a corner of the mouth slides back around the teeth
+_JAW_NARROWS = 0.045  # D of the jaw's coefficient: each corner goes inward as lips are drawn long
+_SMILING_LIPS = 0.008  # D; how far the middle of the lips rises with one side's smile
 _PARTED_IN = 0.02  # D; lips that part draw the corners inward
 _LID_FOLLOWS = 0.032  # D; how far the upper lid goes with an eye turned up or down
 _PEOPLE_DIFFER = 0.05  # D; corners so much further out and up are no smile yet
@@ -163,12 +168,12 @@ class Shapes:
         def arch(points, power):  # 1 in the middle, 0 at the corners
             return (1 - self._across(points) ** 2) ** power
 
-        jaw = {point: (0, _CORNER_DROP, 0) for point in corners}
+        jaw = {p: (-sign * _JAW_NARROWS, _CORNER_DROP, 0) for side, sign in (("Right", -1.0), ("Left", 1.0)) for p in _CORNER[side]}
         for points, centre, power in (
             (upper_inner, -0.045, 0.7), (upper_outer, -0.03, 0.7), (lower_inner, 0.405, 0.62), (lower_outer, 0.39, 0.5),
         ):  # fmt: skip
-            for point, share in zip(points, arch(points, power)):
-                jaw[point] = (0, _CORNER_DROP * (1 - share) + centre * share, 0)
+            for point, x, share in zip(points, self._across(points), arch(points, power)):
+                jaw[point] = (-x * _JAW_NARROWS, _CORNER_DROP * (1 - share) + centre * share, 0)
         for right, left, share in _CHIN_POINTS:
             jaw[right] = jaw[left] = (0, _CHIN_DROP * share, 0.05 * share)
         self._set("jawOpen", jaw, fixed=_NOSE + self._lid_points(), reach=0.75)
@@ -215,24 +220,26 @@ class Shapes:
         middle = (0, 13, 14, 17)
         other = _CORNER["Left" if side == "Right" else "Right"]
 
-        def lips(outward: float, up: float) -> dict:
-            """Corner moved, the lips follow more the nearer they are to it; the middle of the lips stays."""
-            field = {p: (sign * outward, -up, 0) for p in corner}
+        def lips(outward: float, up: float, middle_up: float = 0.0) -> dict:
+            """Corner moved, the lips follow more the nearer they are to it, more gently upward than outward."""
+            field = {p: (sign * outward, -up, _AROUND * outward) for p in corner}
             for point in _LIPS:
                 reach = sign * self._across([point])[0]  # 1 at this corner
                 if point not in corner and reach > 0.05:
-                    share = reach**1.6
-                    field[point] = (sign * outward * share, -up * share, 0)
-            return field | dict.fromkeys(middle, (0, 0, 0))
+                    share = reach**1.1
+                    rise = up * reach**2 + middle_up * (1 - reach)
+                    field[point] = (sign * outward * share, -rise, _AROUND * outward * share)
+            return field | dict.fromkeys(middle, (0, -middle_up, 0))
 
-        smile = lips(0.10, 0.10) | {p: (sign * 0.085, -0.085, 0.0) for p in skin}
+        smile = lips(0.10, 0.10, _SMILING_LIPS) | {p: (sign * 0.085, -0.085, _AROUND * 0.085) for p in skin}
+        smile[_CHEEK_BONE[side]] = (sign * 0.01, -0.035, -0.02)
         smile[_CHEEK[side]] = (sign * 0.035, -0.055, -0.03)
         smile |= {p: (0, -0.012, 0) for p in _UNDER_EYE[side]}
         away = other + _NOSE[:6] + (CHIN,) + self._lid_points()
         self._set("mouthSmile" + side, smile, fixed=away, reach=0.55, weld=True)
         frown = lips(0.0, -0.08) | {p: (0, 0.07, 0) for p in skin}
         self._set("mouthFrown" + side, frown, fixed=other + _NOSE, reach=0.4, weld=True)
-        stretch = lips(0.12, 0.0) | {p: (sign * 0.10, 0, 0) for p in skin}
+        stretch = lips(0.12, 0.0) | {p: (sign * 0.10, 0, _AROUND * 0.10) for p in skin}
         self._set("mouthStretch" + side, stretch, fixed=other + _NOSE, reach=0.5, weld=True)
 
     def _lid_points(self) -> tuple[int, ...]:
@@ -266,8 +273,10 @@ class Shapes:
         lids = self._lid_points()
         down, outer = {}, {}
         for row in BROW[side]:
-            for point, sinks, rises in zip(row, (1.0, 1.0, 1.0, 1.0, 0.85), (0.0, 0.15, 0.5, 0.9, 1.0)):
+            # The tail goes a little farther than the rest: at the temple landmarks lean to where it was.
+            for point, sinks, rises in zip(row, (1.0, 1.0, 1.0, 1.0, 0.85), (0.0, 0.15, 0.55, 1.0, 1.3)):
                 down[point] = (0, 0.07 * sinks, 0)
                 outer[point] = (0, -0.10 * rises, 0)
+        outer |= {point: (0, -rise, 0) for point, rise in zip(_TEMPLE[side], (0.09, 0.06))}
         self._set("browDown" + side, down, fixed=lids, reach=0.5)
         self._set("browOuterUp" + side, outer, fixed=lids, reach=0.55)

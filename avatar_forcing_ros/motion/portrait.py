@@ -35,7 +35,7 @@ from avatar_forcing_ros.motion.idle import breath
 from avatar_forcing_ros.motion.matte import completed
 from avatar_forcing_ros.motion.photo import read_picture, sampled
 from avatar_forcing_ros.motion.portrait_fit import fitted_gains
-from avatar_forcing_ros.motion.portrait_mesh import grid_around, patch, seam, smoothstep, strip, triangles_around
+from avatar_forcing_ros.motion.portrait_mesh import grid_around, patch, seam, smoothstep, strip, triangles_around, without_cliffs
 from avatar_forcing_ros.motion.portrait_source import Source, cache_file, load, store
 from avatar_forcing_ros.motion.warp import Warp
 
@@ -45,6 +45,7 @@ _GRID_STEP = 0.34  # D; spacing of the vertices around the face
 _CLOSED_MOUTH = 0.04  # D; inner lips nearer than this are one line: the mesh is never exact
 _DEPTH = 1.3  # the mesh's depth is flatter than a head: ears lie 0.8 D behind the eyes' corners, the nose 0.5 D before
 _DEEP, _FLATTEN = 0.10, 0.55  # D behind the eyes; beyond it depth counts less, so that a turned cheek does not stretch
+_STEEPEST = 1.0, 2.0  # depth per way across a picture from the side, from the front: steeper skin is seen edge-on
 _LASHES = 0.035  # D; height of the band above the upper lid that holds the lashes
 _LASH_LINE = 0.022  # D; width of the line that closed lids make
 _LID_EDGE = 0.04  # D; lids that moved this far have left behind the shadow they cast on the photo's eyes
@@ -101,7 +102,7 @@ class PortraitAvatar:
         self._prepare_openings(points)
         if not len(source.gain):
             source.gain = fitted_gains(self._draw)  # before another device: the same gains everywhere
-        self._gain = source.gain
+        self._gain = 1 + self._turns * (source.gain - 1)  # from the side landmarks are a guess, and so is the fit
         self._warp.use(device)
 
     def _measure(self, points: np.ndarray) -> None:
@@ -110,7 +111,7 @@ class PortraitAvatar:
         self._unit = float(np.linalg.norm(left - right))
         yaw, _, roll = fit_pose(points * _AXES_UP).angles
         # A photo from the side knows little of the far side, and turns less.
-        self._turns = float(np.clip(1.0 - (abs(yaw) - _FRONTAL) / 0.45, 0.3, 1.0))
+        self._turns = float(np.clip(1.0 - (abs(yaw) - _FRONTAL) / 0.65, 0.5, 1.0))
         self._axes = _as_image(rotation_of(np.array([yaw, 0.0, roll]))).T  # rows: face right, down, away, on the image
         self._between_eyes = (left + right) / 2
         self._pivot = self._between_eyes + (HEAD_CENTRE * _AXES_UP * self._unit) @ self._axes
@@ -137,6 +138,7 @@ class PortraitAvatar:
         at[:, 2] *= _DEPTH
         at[:, 2] -= np.maximum(at[:, 2] - _DEEP, 0.0) * (1 - _FLATTEN)
         face = self._to_image(at) + self._between_eyes
+        face[:, 2] = without_cliffs(face, np.interp(self._turns, (0.5, 1.0), _STEEPEST))
         upper_lids = UPPER_LID["Right"][1:-1] + UPPER_LID["Left"][1:-1]
         surface, face, owners = face_mesh.with_band(face_mesh.triangles(), face, upper_lids, _LASHES * self._unit)
         lashes = dict(zip(range(face_mesh.MESH_POINTS, len(face)), owners))
@@ -201,10 +203,11 @@ class PortraitAvatar:
     def _prepare_openings(self, points: np.ndarray) -> None:
         self._lip_curve, self._lid_curve = curve_matrix(len(INNER_LIP_UPPER)), curve_matrix(len(UPPER_LID["Right"]))
         rest = self._rest[:, :2]
-        self._eyes = {}
+        self._eyes, self._eyes_at = {}, {}
         for side in ("Right", "Left"):
             upper, lower = self._lid_curve @ rest[UPPER_LID[side]], self._lid_curve @ rest[LOWER_LID[side]]
             self._eyes[side] = Eye(self.photo, upper, lower, points[IRIS[side], :2])
+            self._eyes_at[side] = self._rest[UPPER_LID[side] + LOWER_LID[side]].mean(axis=0)  # the ball turns with its lids
         down = self._axes[1] * self._unit
         cheeks = np.concatenate([patch(self.photo, points[p, :2], 0.08 * self._unit) for p in (50, 280, 4, 151)])
         skin = np.percentile(cheeks, 85, axis=0)
@@ -272,20 +275,19 @@ class PortraitAvatar:
 
     def _draw_openings(self, picture, motion, vertices, posed, pose, shift) -> None:
         linear = pose[:2, :2]
+
+        def place(point):
+            return ((point - self._pivot) @ pose.T + self._pivot + shift)[:2]
+
         for side in ("Right", "Left"):
             eye = self._eyes[side]
-            corners = [UPPER_LID[side][0], UPPER_LID[side][-1]]
-            moved = posed[corners].mean(axis=0)[:2] - linear @ self._rest[corners].mean(axis=0)[:2]
+            moved = place(self._eyes_at[side]) - linear @ self._eyes_at[side][:2]
             look = np.array([0.25 * motion[rig.INDEX["gazeX"]], -0.125 * motion[rig.INDEX["gazeY"]]]) * eye.width
             upper, lower = self._lid_curve @ posed[UPPER_LID[side], :2], self._lid_curve @ posed[LOWER_LID[side], :2]
             lids = [UPPER_LID[side][4], LOWER_LID[side][4]]
             lids_moved = np.linalg.norm(vertices[lids] - self._rest[lids], axis=1).max() / (_LID_EDGE * self._unit)
             eye.draw(picture, upper, lower, linear, moved, look @ self._axes[:2, :2], float(smoothstep(lids_moved)))
             eye.draw_lashes(picture, upper, lower, _LASH_LINE * self._unit)
-
-        def place(point):
-            return ((point - self._pivot) @ pose.T + self._pivot + shift)[:2]
-
         jaw = self._axes[1] * 0.40 * motion[rig.INDEX["jawOpen"]] + self._axes[0] * 0.08 * motion[rig.INDEX["jawX"]]
         upper, lower = self._lip_curve @ posed[INNER_LIP_UPPER, :2], self._lip_curve @ posed[INNER_LIP_LOWER, :2]
         skull = place(self._skull_teeth)

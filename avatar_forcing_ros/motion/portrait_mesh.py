@@ -21,6 +21,16 @@ def seam(photo: np.ndarray, upper: np.ndarray, lower: np.ndarray, axes: np.ndarr
     return middle + best[:, None] * axes[1]
 
 
+def without_cliffs(points: np.ndarray, steepest: float) -> np.ndarray:
+    """Depths (V,) of points (V, 3), none farther behind a neighbour than `steepest` times their distance in the picture.
+
+    What a picture shows edge-on, as the far cheek of a face from the side, is a sliver: turned into view it would be
+    stretched to what nobody has seen. So it is taken for as deep as what is seen beside it.
+    """
+    apart = np.linalg.norm(points[:, None, :2] - points[None, :, :2], axis=2)
+    return (points[:, 2] + steepest * apart).min(axis=1)
+
+
 def strip(upper: list[int], lower: list[int]) -> np.ndarray:
     """Triangles between two contours that share their ends: they cover a hole of the mesh."""
     found = []
