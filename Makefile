@@ -27,7 +27,8 @@ train-tiny: install
 	.venv/bin/avatar-forcing learning make out/train_tiny/corpus --hours 0.16 --seed 1
 	.venv/bin/avatar-forcing train config/learning/tiny.yaml --corpus out/train_tiny/corpus --valid out/train_tiny/corpus --out out/train_tiny/forcing
 	.venv/bin/avatar-forcing train config/learning/tiny_preference.yaml --corpus out/train_tiny/corpus --out out/train_tiny/preference
-	.venv/bin/avatar-forcing run --generator embedded --weights out/train_tiny/preference/model.safetensors --offline --duration 4 --out out/train_tiny/avatar.mp4
+	.venv/bin/avatar-forcing train config/learning/tiny_distillation.yaml --corpus out/train_tiny/corpus --out out/train_tiny/distilled
+	.venv/bin/avatar-forcing run --generator embedded --weights out/train_tiny/distilled/model.safetensors --offline --duration 4 --out out/train_tiny/avatar.mp4
 
 bench: install
 	@mkdir -p out

@@ -17,7 +17,7 @@ from avatar_forcing_ros.learning.batches import ClipSource
 from avatar_forcing_ros.learning.corpus import VERSION, write_recipe, write_shard
 from avatar_forcing_ros.learning.recipe import Recipe
 from avatar_forcing_ros.learning.train import Trainer
-from avatar_forcing_ros.models import AvatarForcing, ModelConfig, load_model, save_model
+from avatar_forcing_ros.models import AvatarForcing, Identity, ModelConfig, load_model, save_model
 from avatar_forcing_ros.motion import rig
 
 
@@ -141,6 +141,30 @@ def test_losers_have_not_seen_the_user(corpus, trained, tmp_path):
     assert not torch.equal(made(clip, 1.0), made(other, 1.0))
 
 
+def test_a_distilled_network_goes_in_few_steps_where_its_teacher_went_in_many(corpus, trained, tmp_path):
+    """From the same noise with the same signals: one branch and two steps come nearer to the guided eight than the teacher's
+    own two do, and the file tells a generator so."""
+    recipe = Recipe.read(share_file("config/learning/tiny_distillation.yaml"), corpus=corpus, start=trained)
+    trainer, rows = train(replace(recipe, steps=60, substeps=4, log_every=1), tmp_path)
+    assert np.mean([row["loss"] for row in rows[-10:]]) < 0.5 * rows[0]["loss"]
+    teacher, student = load_model(trained), load_model(tmp_path / "model.safetensors")
+    assert student.config == replace(teacher.config, distilled=True)
+    for one, other in zip(teacher.audio_encoder.parameters(), student.audio_encoder.parameters(), strict=True):
+        assert torch.equal(one, other)
+    signals = torch.randn(1, 50, 48), torch.randn(1, 50, 48), torch.randn(1, 50, rig.DIM)
+    noise = torch.randn(1, 50, rig.DIM)
+
+    def made(model, passes, guidance):
+        identity = Identity(model.to_latents(torch.zeros(1, rig.DIM)))
+        return model.stream(identity, passes, guidance, guidance).step(*signals, noise=noise)
+
+    aim = made(teacher, 10, 2.0)
+    assert (made(student, 4, 1.0) - aim).norm() < 0.7 * (made(teacher, 4, 2.0) - aim).norm()
+    options = EmbeddedGenerator(tmp_path / "model.safetensors").options
+    assert (options.steps, options.audio_guidance, options.user_guidance) == (5, 1.0, 1.0)
+    assert EmbeddedGenerator(trained, {"user_guidance": 3.0}).options.steps == 10
+
+
 def test_the_published_space_trains_from_waveforms(tmp_path):
     """The published layout at a tiny size: waveforms through wav2vec2, 512 latents, both stages."""
     corpus = write_corpus(tmp_path / "corpus", "lia512", frames=120)
@@ -154,7 +178,7 @@ def test_the_published_space_trains_from_waveforms(tmp_path):
 
 @pytest.mark.parametrize("text, told", [
     ("stages: forcing", "unknown stages"), ("steps: many", "give a int"), ("stage: third", "use one of forcing, preference"),
-    ("hear_both: 0.9\nhear_user: 0.2", "sum is at most 1"), ("stage: preference", "give its weights as `start`"),
+    ("passes: 2\nsteps: 3", "passes is 2"), ("hear_both: 0.9\nhear_user: 0.2", "sum is at most 1"), ("stage: preference", "give its weights as `start`"),
     ("- a\n- b", "list of `name: value` lines"), ("a: [", "is no YAML"), ("steps: 0", "at least 1"), ("learning_rate: fast", "give a float"),
 ])  # fmt: skip
 def test_a_wrong_recipe_is_told(tmp_path, text, told):
