@@ -14,6 +14,7 @@ import numpy as np
 from avatar_forcing_ros.motion import Avatar, landmarks, rig
 from avatar_forcing_ros.motion.expression import expression_of
 from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh
+from avatar_forcing_ros.motion.portrait import PortraitAvatar
 from avatar_forcing_ros.motion.tracker import FaceTracker
 from avatar_forcing_ros.timeline import FRAME_RATE
 
@@ -38,18 +39,22 @@ REST_FRAMES, EACH, PAUSE, MIXED_FRAMES = 40, 26, 5, 150
 
 @dataclass(frozen=True)
 class Cycle:
-    """drawn, tracked, measured: (n, 32), the last by MediaPipe's landmarks. confidence: (n,). stretches: by name."""
+    """drawn, tracked, measured: (n, 32), the last by MediaPipe's landmarks. confidence: (n,). stretches: by name.
+
+    true: as `measured`, by landmarks that lie where they were drawn; None for a face without points.
+    """
 
     drawn: np.ndarray
     tracked: np.ndarray
     measured: np.ndarray
+    true: np.ndarray | None
     confidence: np.ndarray
     stretches: dict[str, slice]
 
-    def agreement(self, stretch: str, name: str, tracked: bool = True) -> tuple[float, float]:
-        """(correlation, amplitude of what is tracked over what was drawn) of a coefficient over a stretch."""
+    def agreement(self, stretch: str, name: str, by: str = "tracked") -> tuple[float, float]:
+        """(correlation, amplitude of what is seen over what was drawn) of a coefficient over a stretch. by: whose eyes."""
         where = self.stretches[stretch]
-        a, b = (x[where, rig.INDEX[name]].astype(float) for x in (self.drawn, self.tracked if tracked else self.measured))
+        a, b = (x[where, rig.INDEX[name]].astype(float) for x in (self.drawn, getattr(self, by)))
         a, b = a - a.mean(), b - b.mean()
         return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-9)), float(a @ b / (a @ a))
 
@@ -86,7 +91,7 @@ def sequence() -> tuple[np.ndarray, dict[str, slice]]:
 def run_cycle(avatar: Avatar) -> Cycle:
     """Draws the sequence with a face of the rig and tracks its pictures. Deterministic; some seconds."""
     drawn, stretches = sequence()
-    faces, seen = [], []
+    faces, seen, true = [], [], []
     mesh = open_face_mesh(max_num_faces=1, refine_landmarks=True)
     with contextlib.closing(FaceTracker()) as tracker, contextlib.closing(mesh):
         for i, motion in enumerate(drawn):
@@ -95,13 +100,20 @@ def run_cycle(avatar: Avatar) -> Cycle:
             found = mesh.process(picture).multi_face_landmarks
             if found:
                 scale = np.array([picture.shape[1], -picture.shape[0], -picture.shape[1]])
-                points = np.array([(p.x, p.y, p.z) for p in found[0].landmark]) * scale
-                pose = landmarks.fit_pose(points)
-                last = (landmarks.measure_face(points, pose), pose)
+                last = _measured(np.array([(p.x, p.y, p.z) for p in found[0].landmark]) * scale)
             elif not seen:
                 last = (landmarks.TYPICAL, landmarks.Pose(np.eye(3), 1.0, np.zeros(3), 1.0))
             seen.append(last)
-    return Cycle(drawn, np.array([f.motion for f in faces]), _latents(seen), np.array([f.confidence for f in faces]), stretches)
+            if isinstance(avatar, PortraitAvatar):  # its irises are no points of the mesh: gaze is left out
+                points = avatar.points(motion) * (1, -1, -1)
+                true.append(_measured(np.vstack([points, np.repeat(points[:1], landmarks.COUNT - len(points), axis=0)])))
+    tracked, confidence = np.array([f.motion for f in faces]), np.array([f.confidence for f in faces])
+    return Cycle(drawn, tracked, _latents(seen), _latents(true) if true else None, confidence, stretches)
+
+
+def _measured(points: np.ndarray) -> tuple[np.ndarray, landmarks.Pose]:
+    pose = landmarks.fit_pose(points)
+    return landmarks.measure_face(points, pose), pose
 
 
 def _latents(seen: list) -> np.ndarray:

@@ -21,6 +21,7 @@ from avatar_forcing_ros.motion.face_mesh import (
 from avatar_forcing_ros.motion.face_openings import curve_matrix, opening_mask
 from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.motion.portrait import PortraitAvatar
+from avatar_forcing_ros.motion.portrait_mesh import with_large_eyes, without_cliffs
 
 ASSETS = Path(__file__).parents[1] / "avatar_forcing_ros" / "assets"
 SIZE = 384
@@ -240,6 +241,37 @@ def test_a_photo_from_the_side_turns_less(avatar):
     side = PortraitAvatar(avatar.render(rig.pose(headYaw=0.55)), SIZE)
     turned = [find_face(a.render(rig.pose(headYaw=-0.35)))[1, 0] - find_face(a.photo)[1, 0] for a in (avatar, side)]
     assert turned[0] < turned[1] < 0
+
+
+def test_a_face_from_the_side_stays_whole_when_it_turns_to_the_viewer(avatar):
+    """What the photo shows edge-on is not stretched: no triangle that covers a part of the face grows to twice its width."""
+    side = PortraitAvatar(avatar.render(rig.pose(headYaw=0.55)), SIZE)
+    corners = side.points(rig.neutral())[triangles()], side.points(rig.pose(headYaw=-0.35))[triangles()]
+    width = [np.ptp(c[:, :, 0], axis=1) for c in corners]
+    assert (width[1] < 2.0 * width[0] + 0.01 * SIZE).all()
+
+
+def test_steep_depth_is_levelled_and_gentle_depth_is_kept():
+    points = np.array([[0.0, 0, 0], [1, 0, 0.5], [2, 0, 9], [3, 0, 9]])
+    assert np.allclose(without_cliffs(points, 1.0), [0, 0.5, 1.5, 2.5])
+
+
+def test_lids_of_large_eyes_are_found_beyond_the_mesh(picture):
+    """Eyes drawn larger than the mesh has them: its lids move to their borders. A person's stay."""
+    points = find_face(picture)
+    assert with_large_eyes(picture, points) is points
+    unit = eye_distance(points)
+    cartoon = np.full_like(picture, (90, 160, 200))
+    for side in ("Left", "Right"):
+        ends = points[UPPER_LID[side]][[0, -1], :2]
+        eye = points[UPPER_LID[side] + LOWER_LID[side][::-1], :2]
+        large = eye.mean(axis=0) + (eye - eye.mean(axis=0)) * (1.0, 1.0 + 0.07 * unit / np.ptp(eye[:, 1]) * 2)
+        cv2.fillPoly(cartoon, [np.concatenate([ends, large]).astype(np.int32)[2:]], (250, 250, 250))
+    moved = with_large_eyes(cartoon, points) - points
+    for side in ("Left", "Right"):
+        assert 0.03 * unit < moved[LOWER_LID[side][4], 1] < 0.1 * unit
+        assert -0.1 * unit < moved[UPPER_LID[side][4], 1] < -0.02 * unit
+        assert not moved[[UPPER_LID[side][0], UPPER_LID[side][-1]]].any()
 
 
 def test_the_largest_face_is_taken(picture):

@@ -26,6 +26,7 @@ from avatar_forcing_ros.motion.tracker import FaceTracker
 from avatar_forcing_ros.rig_cycle import MIXED, MIXED_NAMES, REQUIRED, run_cycle, sequence
 from avatar_forcing_ros.timeline import FRAME_RATE
 
+MOVES = 0.02  # D, standard deviation; the landmarks of a still mouth tremble by a third to a half of it
 VIDEOS = (".mp4", ".mov", ".mpg", ".avi", ".mkv", ".webm")
 
 
@@ -38,17 +39,24 @@ def picture_of(source: str) -> np.ndarray:
 
 def cycle(sources: list[str]) -> None:
     print("r and amplitude, by the package's tracker and by MediaPipe's landmarks; * misses r, + the amplitude 0.8 to 1.25")
+    missed = {by: np.zeros(2, int) for by in ("tracked", "measured")}
     for source in sources:
         result = run_cycle(PortraitAvatar(picture_of(source), 384))
         print(source)
         for names, least in REQUIRED.items():
-            stretch = "+".join(names)
             for name in names:
-                pairs = [result.agreement(stretch, name, tracked) for tracked in (True, False)]
-                marks = ["*" * (r < least) + "+" * (not 0.8 <= a <= 1.25) for r, a in pairs]
-                print(f"  {name:18}", "   ".join(f"{r:5.2f} x{a:.2f} {m:2}" for (r, a), m in zip(pairs, marks)))
-        mixed = (f"{n} {result.agreement(MIXED, n)[0]:.2f}" for n in MIXED_NAMES)
-        print("  mixed:", ", ".join(mixed), flush=True)
+                line = []
+                for by, count in missed.items():
+                    r, amplitude = result.agreement("+".join(names), name, by)
+                    misses = [r < least, not 0.8 <= amplitude <= 1.25]
+                    count += misses
+                    line.append(f"{r:5.2f} x{amplitude:.2f} {'*' * misses[0] + '+' * misses[1]:2}")
+                print(f"  {name:18}", "   ".join(line))
+        for by, words in (("tracked", "by the tracker"), ("true", "by the points that were drawn")):
+            mixed = (f"{n} {result.agreement(MIXED, n, by)[0]:.2f}" for n in MIXED_NAMES)
+            print(f"  mixed, {words}:", ", ".join(mixed), flush=True)
+    for by, words in (("tracked", "tracker"), ("measured", "landmarks")):
+        print(f"by the {words}: {missed[by][0]} miss r, {missed[by][1]} the amplitude")
 
 
 def mouth_of(pictures) -> np.ndarray:
@@ -67,7 +75,7 @@ def mouth_of(pictures) -> np.ndarray:
 
 
 def reenact(sources: list[str]) -> None:
-    avatar, found = PortraitAvatar.from_file(DEFAULT_PORTRAIT), []
+    avatar, found, moved = PortraitAvatar.from_file(DEFAULT_PORTRAIT), [], []
     for source in sources:
         with open_media(source) as reader:
             pictures = [image for _, image in video_on_grid(reader)]
@@ -76,10 +84,15 @@ def reenact(sources: list[str]) -> None:
         tracker.close()
         own, shown = mouth_of(pictures)[5:], mouth_of(avatar.render(m) for m in motions)[5:]
         found.append([np.corrcoef(own[:, k], shown[:, k])[0, 1] for k in (0, 1)])
+        moved.append(own[:, 1].std())
         r = found[-1]
-        print(f"{source}: opening r {r[0]:.2f}, width r {r[1]:.2f} (moves by {own[:, 1].std():.3f} D)", flush=True)
+        print(f"{source}: opening r {r[0]:.2f}, width r {r[1]:.2f} (moves by {moved[-1]:.3f} D)", flush=True)
     mean, median, least = (f(found, axis=0).round(2) for f in (np.mean, np.median, np.min))
     print(f"opening and width: mean {mean}, median {median}, least {least}")
+    wide = np.array(found)[np.array(moved) >= MOVES, 1]
+    if len(wide):
+        mean, median, least = (f(wide).round(2) for f in (np.mean, np.median, np.min))
+        print(f"width of the {len(wide)} who move it by {MOVES} D or more: mean {mean}, median {median}, least {least}")
 
 
 def speed() -> None:

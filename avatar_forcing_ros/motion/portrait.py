@@ -35,7 +35,16 @@ from avatar_forcing_ros.motion.idle import breath
 from avatar_forcing_ros.motion.matte import completed
 from avatar_forcing_ros.motion.photo import read_picture, sampled
 from avatar_forcing_ros.motion.portrait_fit import fitted_gains
-from avatar_forcing_ros.motion.portrait_mesh import grid_around, patch, seam, smoothstep, strip, triangles_around, without_cliffs
+from avatar_forcing_ros.motion.portrait_mesh import (
+    grid_around,
+    patch,
+    seam,
+    smoothstep,
+    strip,
+    triangles_around,
+    with_large_eyes,
+    without_cliffs,
+)
 from avatar_forcing_ros.motion.portrait_source import Source, cache_file, load, store
 from avatar_forcing_ros.motion.warp import Warp
 
@@ -45,7 +54,7 @@ _GRID_STEP = 0.34  # D; spacing of the vertices around the face
 _CLOSED_MOUTH = 0.04  # D; inner lips nearer than this are one line: the mesh is never exact
 _DEPTH = 1.3  # the mesh's depth is flatter than a head: ears lie 0.8 D behind the eyes' corners, the nose 0.5 D before
 _DEEP, _FLATTEN = 0.10, 0.55  # D behind the eyes; beyond it depth counts less, so that a turned cheek does not stretch
-_STEEPEST = 1.0, 2.0  # depth per way across a picture from the side, from the front: steeper skin is seen edge-on
+_STEEPEST = 1.0, 3.0  # depth per way across a picture from the side, from the front: steeper skin is seen edge-on
 _LASHES = 0.035  # D; height of the band above the upper lid that holds the lashes
 _LASH_LINE = 0.022  # D; width of the line that closed lids make
 _LID_EDGE = 0.04  # D; lids that moved this far have left behind the shadow they cast on the photo's eyes
@@ -93,9 +102,10 @@ class PortraitAvatar:
 
     def _set_up(self, source: Source, size: int, device: str) -> None:
         self.size = size
-        self._skin, points = source.skin, source.points
+        self._skin = source.skin
         self._fineness = self._skin.shape[0] / size
         self.photo = sampled(self._skin, size)
+        points = with_large_eyes(self.photo, source.points)
         self._measure(points)
         self._build_mesh(points)
         self._cut_out(points, source.mask, source.background)
@@ -242,19 +252,26 @@ class PortraitAvatar:
             raise InputError(f"portrait: expected a rig latent ({rig.DIM},), got {motion.shape}")
         return self._draw(resolved(np.nan_to_num(motion)), self._gain, frame)
 
+    def points(self, motion: np.ndarray) -> np.ndarray:
+        """Where the picture of a latent (32,) has the face's landmarks: (468, 3) pixels, y down, z away from the viewer."""
+        return self._posed(resolved(np.asarray(motion, dtype=np.float32)) * self._gain)[1][: face_mesh.MESH_POINTS]
+
     def _draw(self, motion: np.ndarray, gain: np.ndarray, frame: int | None = None) -> np.ndarray:
         motion = motion * gain
-        motion[rig.INDEX["headYaw"]] *= self._turns
-        vertices = self._rest + (motion @ self._basis).reshape(-1, 3)
-        self._keep_apart(vertices)
-        pose, shift = self._head(motion)
-        posed = (vertices - self._pivot) @ pose.T + self._pivot + shift
-        posed = vertices + (posed - vertices) * self._follow[:, None]
+        vertices, posed, pose, shift = self._posed(motion)
         if frame is not None:
             posed[:, 1] -= breath(frame) * _BREATH * self._unit * (1.0 - self._follow)
         picture = self._warp.draw(posed)
         self._draw_openings(picture, motion, vertices, posed, pose, shift)
         return picture
+
+    def _posed(self, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The mesh (V, 3) with its expression, the same turned and shifted with the head, and the head's pose and shift."""
+        vertices = self._rest + (motion @ self._basis).reshape(-1, 3)
+        self._keep_apart(vertices)
+        pose, shift = self._head(motion)
+        posed = (vertices - self._pivot) @ pose.T + self._pivot + shift
+        return vertices, vertices + (posed - vertices) * self._follow[:, None], pose, shift
 
     def _keep_apart(self, vertices: np.ndarray) -> None:
         """Summed coefficients must not push an upper lid below the lower one, or the lips through one another."""
@@ -269,7 +286,7 @@ class PortraitAvatar:
 
     def _head(self, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(3, 3) turning and scale about the pivot in image coordinates, and the shift (3,) in pixels."""
-        rotation = _as_image(rotation_of(motion[:3].astype(np.float64)))
+        rotation = _as_image(rotation_of(motion[:3].astype(np.float64) * (self._turns, 1.0, 1.0)))
         shift = np.array([motion[3], -motion[4], 0.0]) * self._unit
         return rotation * np.exp(float(motion[5])), shift
 

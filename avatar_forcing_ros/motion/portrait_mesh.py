@@ -5,7 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from avatar_forcing_ros.motion.face_mesh import FACE_OVAL
+from avatar_forcing_ros.motion.face_mesh import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, FACE_OVAL, LOWER_LID, UPPER_LID
+
+# Landmarks beside those of the lids, away from the eye.
+_BELOW_LID = {"Right": [25, 110, 24, 23, 22, 26, 112], "Left": [341, 256, 252, 253, 254, 339, 255]}
+_ABOVE_LID = {"Right": [247, 30, 29, 27, 28, 56, 190], "Left": [414, 286, 258, 257, 259, 260, 467]}
+_LARGE_EYE = 0.02  # D; eyeball shown below the mesh's lower lids, on both eyes, that no error of the mesh explains
 
 
 def seam(photo: np.ndarray, upper: np.ndarray, lower: np.ndarray, axes: np.ndarray, unit: float) -> np.ndarray:
@@ -19,6 +24,44 @@ def seam(photo: np.ndarray, upper: np.ndarray, lower: np.ndarray, axes: np.ndarr
     best = offsets[cost.argmin(axis=1)]
     best = np.convolve(np.pad(best, 1, mode="edge"), (0.25, 0.5, 0.25), mode="valid")
     return middle + best[:, None] * axes[1]
+
+
+def with_large_eyes(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The points (478, 3) with the lids of a character's large eyes where the picture has them.
+
+    The mesh knows people's eyes: on larger ones its lids lie on the eyeball, and closing would leave a part of it
+    uncovered. Eyeball is what has more of some colour than the skin below the eye.
+    """
+    across = points[EYE_OUTER_LEFT, :2] - points[EYE_OUTER_RIGHT, :2]
+    down = np.array([-across[1], across[0]])  # D long
+    soft = cv2.GaussianBlur(photo, (0, 0), max(0.5, 0.006 * float(np.hypot(*across)))).astype(np.float32)
+    steps = np.linspace(0.0, 0.08, 17)
+
+    def look(at: np.ndarray) -> np.ndarray:
+        return cv2.remap(soft, at.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    def eyeball_beyond(lid: list[int], lower: list[int], way: np.ndarray) -> np.ndarray:
+        """How far (7,), in D, the eyeball goes on beyond the lid's landmarks without a gap."""
+        skin = look(points[lower, None, :2] + 0.12 * down)
+        more = (look(points[lid, None, :2] + steps[None, :, None] * way) - skin).max(axis=2)
+        most = more.max(axis=1, keepdims=True)
+        ball = (more > 0.5 * most) & (most > 40.0)
+        return np.where(ball.all(axis=1), 0.0, steps[np.argmin(ball, axis=1)])
+
+    lids = {side: (UPPER_LID[side][1:-1], LOWER_LID[side][1:-1]) for side in LOWER_LID}
+    below = {side: eyeball_beyond(lower, lower, down) for side, (_, lower) in lids.items()}
+    if min(np.median(way) for way in below.values()) < _LARGE_EYE:
+        return points
+    arch = np.sin(np.linspace(0.0, np.pi, 9))[1:-1] ** 0.6
+    moved = points.copy()
+    for side, (upper, lower) in lids.items():
+        above = np.pad(eyeball_beyond(upper, lower, -down), 1)
+        above = np.pad(np.maximum(above[1:-1], np.maximum(above[:-2], above[2:])), 1)  # a glint or lashes hide some of it
+        rise = np.convolve(above, (0.25, 0.5, 0.25), mode="valid")
+        for line, beside, way in ((lower, _BELOW_LID[side], below[side].max() * arch), (upper, _ABOVE_LID[side], -rise)):
+            moved[line, :2] += way[:, None] * down
+            moved[beside, :2] += 0.5 * way[:, None] * down
+    return moved
 
 
 def without_cliffs(points: np.ndarray, steepest: float) -> np.ndarray:
