@@ -1,9 +1,10 @@
 """Few steps instead of many: a student learns to go in one step where its teacher goes in several small ones, guidance
 included (progressive distillation, Salimans and Ho 2022; of guided models, Meng et al. 2023). Not in the paper, whose network
 is sampled on a GPU: three Euler steps from noise to motion, which is what a small CPU has time for, lose half of the
-motion's variance, and guidance costs a second branch.
+motion's variance, and guidance costs a second branch. The teacher's steps are of second order (Adams and Bashforth's, which
+take the last velocity into account): nine of them keep 0.98 of a Gaussian's variance where Euler's keep 0.75.
 
-    x_0 = noise, x_i = where the teacher's guided Euler steps of size 1 / (student's steps * substeps) lead from x_(i-1)
+    x_0 = noise, x_i = where the teacher's guided steps of size 1 / (student's steps * substeps) lead from x_(i-1)
     L = sum_i d(student's velocity at x_(i-1), (x_i - x_(i-1)) / (sigma_i - sigma_(i-1)))
 """
 
@@ -59,26 +60,26 @@ class Distillation(nn.Module):
                 return df.stream_velocity(network, past, latents, levels, told, layout)
             return df.forcing_velocity(network, latents, levels, told)
 
-        @torch.no_grad()
-        def advance(latents: Tensor, sigma: float, change: float) -> Tensor:
-            latents = latents.clone()
-            for k in range(recipe.substeps):
-                guided = 0.0
-                for name, weight in self.weights.items():
-                    avatar, user = BRANCHES[name]
-                    told = df.Given(given.signals, given.known, (avatar * hears[0], user * hears[1]))
-                    guided = guided + weight * velocity(teacher, latents, sigma + k * change / recipe.substeps, told)
-                latents[:, first:] += change / recipe.substeps * guided
-            return latents
+        def guided(latents: Tensor, sigma: float) -> Tensor:
+            total = torch.zeros_like(latents[:, first:])
+            for name, weight in self.weights.items():
+                avatar, user = BRANCHES[name]
+                told = df.Given(given.signals, given.known, (avatar * hears[0], user * hears[1]))
+                total += weight * velocity(teacher, latents, sigma, told)
+            return total
 
-        loss, parts = 0.0, {}
+        loss, parts, before, latents = 0.0, {}, None, noise
         for step in self.steps:
-            sigma = step.time / MAX_TIME
-            reached = advance(noise, sigma, step.change)
-            wanted = (reached - noise)[:, first:] / step.change
-            predicted = velocity(model, noise, sigma, given)
+            sigma, reached = step.time / MAX_TIME, latents.clone()
+            with torch.no_grad():
+                for k in range(recipe.substeps):
+                    now = guided(reached, sigma + k * step.change / recipe.substeps)
+                    reached[:, first:] += step.change / recipe.substeps * (now if before is None else 1.5 * now - 0.5 * before)
+                    before = now
+            wanted = (reached - latents)[:, first:] / step.change
+            predicted = velocity(model, latents, sigma, given)
             parts[f"from {sigma:.2f}"] = df.distance(predicted, wanted, recipe.norm).mean()
             smooth = df.distance(predicted.diff(dim=1), wanted.diff(dim=1), recipe.norm).mean()
             loss = loss + parts[f"from {sigma:.2f}"] + recipe.difference_weight * smooth
-            noise = reached
+            latents = reached
         return loss, {name: float(x.detach()) for name, x in parts.items()}
