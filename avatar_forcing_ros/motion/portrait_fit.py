@@ -20,15 +20,14 @@ _BOTH = ("Left", "Right")
 _FITTED: tuple[tuple[tuple[str, ...], float, bool, float, float], ...] = (
     (("headYaw",), 0.30, True, 0.85, 1.25),
     (("headPitch",), 0.20, True, 0.75, 1.20),
-    (("gazeX",), 0.80, True, 0.90, 1.60),
+    (("gazeX",), 0.80, True, 0.90, 1.80),
     (("gazeY",), 0.80, True, 0.90, 2.20),
-    (tuple("mouthSmile" + s for s in _BOTH), 0.80, False, 0.85, 1.75),
-    (("mouthPucker",), 0.80, False, 0.85, 1.60),
-    (("browInnerUp", *("browOuterUp" + s for s in _BOTH)), 0.90, False, 0.85, 1.30),
+    (tuple("mouthSmile" + s for s in _BOTH), 0.80, False, 0.85, 1.90),
+    (("mouthPucker",), 0.80, False, 0.85, 1.25),
+    (("browInnerUp", *("browOuterUp" + s for s in _BOTH)), 0.90, False, 0.85, 1.45),
     (tuple("browDown" + s for s in _BOTH), 0.90, False, 0.75, 1.40),
     (("jawOpen",), 0.80, False, 1.00, 1.35),
 )  # fmt: skip
-_GOAL = {"jawOpen": 0.93}  # a tracker gives part of an open mouth to other coefficients: the gap itself is as defined
 _ROUNDS = 4
 _STEP = 0.7  # of the way to the gain that would be right if landmarks followed evenly, in a round
 _NEAR = 0.05  # a movement seen this near its size, as a logarithm, is left as it is
@@ -48,12 +47,12 @@ def fitted_gains(draw: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.nda
         if rest is None:
             return gains
         for names, amplitude, both_ways, least, greatest in _FITTED:
-            index, goal = [rig.INDEX[n] for n in names], _GOAL.get(names[0], 1.0)
+            index = [rig.INDEX[n] for n in names]
             steps = np.array([-1.0, -0.5, 0.5, 1.0] if both_ways else [0.5, 1.0]) * amplitude
             best, least_off = gains[index], np.inf
             for _ in range(_ROUNDS):
                 seen = [_seen(mesh, draw, gains, rest, index, step)[index] for step in steps]
-                share = np.maximum(_slope(np.append(steps, 0.0), np.vstack([*seen, np.zeros(len(index))])), 1e-3) / goal
+                share = np.maximum(_slope(np.append(steps, 0.0), np.vstack([*seen, np.zeros(len(index))])), 1e-3)
                 off = np.abs(np.log(share))
                 if (off**2).sum() > least_off:  # too far: half the way back
                     gains[index] = np.sqrt(best * gains[index])
