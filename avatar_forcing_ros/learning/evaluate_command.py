@@ -35,6 +35,9 @@ def add_evaluate(commands) -> None:
     add("--drift-minutes", type=float, default=30.0, metavar="M", help="length of the long run (default 30; 0: none)")
     add("--commit", type=int, default=None, metavar="S", help="frames that a step commits (default: the model's)")
     add("--known", type=int, default=None, metavar="K", help="frames that have come when a step begins (default: as live)")
+    add("--passes", type=int, default=None, metavar="N", help="network passes per block (default: the network's)")
+    add("--audio-guidance", type=float, default=None, metavar="G", help="of the networks (default: the network's)")
+    add("--user-guidance", type=float, default=None, metavar="G", help="of the networks (default: the network's)")
     add("--user-video", default="", metavar="VIDEO", help="a real user, for the sample measure")
     add("--avatar-audio", default="", metavar="SOUND", help="the avatar's speech in it")
     add("--seed", type=int, default=0)
@@ -43,8 +46,9 @@ def add_evaluate(commands) -> None:
     evaluate.set_defaults(work=_evaluate)
 
 
-def candidates(names: list[str], weights: str = "", before: str = "") -> dict:
-    """The models by name, ready for `evaluate`. Raises InputError for an unknown one or weights that do not fit."""
+def candidates(names: list[str], weights: str = "", before: str = "", options: dict | None = None) -> dict:
+    """The models by name, ready for `evaluate`. options: of the networks, fields of NetworkOptions. Raises InputError for an unknown
+    name or weights that do not fit."""
     from avatar_forcing_ros.generators import make_generator
     from avatar_forcing_ros.learning.evaluate import Candidate
 
@@ -60,7 +64,7 @@ def candidates(names: list[str], weights: str = "", before: str = "") -> dict:
         back_end = "reflex" if name.startswith("reflex") and not file else "embedded"
         key = (back_end, file or (before if name == "before" else weights if back_end == "embedded" else ""))
         if key not in made:
-            made[key] = make_generator(*key)
+            made[key] = make_generator(*key, options)
         generator = made[key]
         found[name] = Candidate(
             lambda seed, commit, generator=generator: generator.open(None, seed, commit), user="no_user" not in name
@@ -78,7 +82,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         raise InputError("the sample measure takes both: --user-video and --avatar-audio")
     chosen = arguments.models or ("reflex,before,embedded,no_user" if arguments.before else "reflex,embedded,no_user")
     names = [name for part in chosen.split(",") if (name := part.strip())]
-    models = candidates(names, arguments.weights, arguments.before)
+    given = {"steps": arguments.passes, "audio_guidance": arguments.audio_guidance, "user_guidance": arguments.user_guidance}
+    options = {name: value for name, value in given.items() if value is not None}
+    models = candidates(names, arguments.weights, arguments.before, options)
     interval = 0.3 if sys.stderr.isatty() else 30.0
     shown = -interval
     with tqdm(bar_format="{desc} [{elapsed}]") as bar:
@@ -95,7 +101,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             arguments.commit, arguments.known, arguments.seed, show,
         )  # fmt: skip
         bar.set_description_str("done")
-    result.figures["settings"] |= {"weights": arguments.weights or None, "before": arguments.before or None}
+    result.figures["settings"] |= {"weights": arguments.weights or None, "before": arguments.before or None, "network": options}
     print_table(result.figures)
     if arguments.json:
         write_figures(arguments.json, result.figures)
