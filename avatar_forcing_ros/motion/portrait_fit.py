@@ -28,6 +28,7 @@ _FITTED: tuple[tuple[tuple[str, ...], float, bool, float, float], ...] = (
     (tuple("browDown" + s for s in _BOTH), 0.90, False, 0.75, 1.40),
     (("jawOpen",), 0.80, False, 1.00, 1.35),
 )  # fmt: skip
+_GOAL = {"jawOpen": 0.90}  # a tracker gives part of an open mouth to other coefficients: the gap itself is as defined
 _ROUNDS = 4
 _STEP = 0.7  # of the way to the gain that would be right if landmarks followed evenly, in a round
 _NEAR = 0.05  # a movement seen this near its size, as a logarithm, is left as it is
@@ -47,12 +48,12 @@ def fitted_gains(draw: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.nda
         if rest is None:
             return gains
         for names, amplitude, both_ways, least, greatest in _FITTED:
-            index = [rig.INDEX[n] for n in names]
+            index, goal = [rig.INDEX[n] for n in names], _GOAL.get(names[0], 1.0)
             steps = np.array([-1.0, -0.5, 0.5, 1.0] if both_ways else [0.5, 1.0]) * amplitude
             best, least_off = gains[index], np.inf
             for _ in range(_ROUNDS):
                 seen = [_seen(mesh, draw, gains, rest, index, step)[index] for step in steps]
-                share = np.maximum(_slope(np.append(steps, 0.0), np.vstack([*seen, np.zeros(len(index))])), 1e-3)
+                share = np.maximum(_slope(np.append(steps, 0.0), np.vstack([*seen, np.zeros(len(index))])), 1e-3) / goal
                 off = np.abs(np.log(share))
                 if (off**2).sum() > least_off:  # too far: half the way back
                     gains[index] = np.sqrt(best * gains[index])

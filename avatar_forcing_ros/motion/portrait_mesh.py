@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from avatar_forcing_ros.motion.face_mesh import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, FACE_OVAL, LOWER_LID, UPPER_LID
+from avatar_forcing_ros.motion.face_mesh import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, FACE_OVAL, IRIS, LOWER_LID, UPPER_LID
 
 # Landmarks beside those of the lids, away from the eye.
 _BELOW_LID = {"Right": [25, 110, 24, 23, 22, 26, 112], "Left": [341, 256, 252, 253, 254, 339, 255]}
@@ -61,6 +61,14 @@ def with_large_eyes(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
         for line, beside, way in ((lower, _BELOW_LID[side], below[side].max() * arch), (upper, _ABOVE_LID[side], -rise)):
             moved[line, :2] += way[:, None] * down
             moved[beside, :2] += 0.5 * way[:, None] * down
+        iris = moved[IRIS[side], :2]  # the mesh loses it as well: it goes to where its darkness is centred
+        ys, xs = np.mgrid[: photo.shape[0], : photo.shape[1]]
+        radius, dark, at = np.linalg.norm(iris[1:] - iris[0], axis=1).mean(), 255.0 - soft.mean(axis=2), iris[0]
+        for _ in range(8):
+            near = np.hypot(xs - at[0], ys - at[1]) < 0.8 * radius
+            weight = np.maximum(dark[near] - np.percentile(dark[near], 60), 0.0)
+            at = np.array([xs[near] @ weight, ys[near] @ weight]) / max(weight.sum(), 1e-6) if weight.any() else at
+        moved[IRIS[side], :2] += at - iris[0]
     return moved
 
 
