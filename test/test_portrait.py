@@ -13,6 +13,7 @@ from avatar_forcing_ros.motion.face_mesh import (
     EYE_OUTER_RIGHT,
     INNER_LIP_LOWER,
     INNER_LIP_UPPER,
+    IRIS,
     LOWER_LID,
     UPPER_LID,
     find_face,
@@ -262,16 +263,21 @@ def test_lids_of_large_eyes_are_found_beyond_the_mesh(picture):
     assert with_large_eyes(picture, points) is points
     unit = eye_distance(points)
     cartoon = np.full_like(picture, (90, 160, 200))
+    pupils = {}
     for side in ("Left", "Right"):
         ends = points[UPPER_LID[side]][[0, -1], :2]
         eye = points[UPPER_LID[side] + LOWER_LID[side][::-1], :2]
         large = eye.mean(axis=0) + (eye - eye.mean(axis=0)) * (1.0, 1.0 + 0.07 * unit / np.ptp(eye[:, 1]) * 2)
         cv2.fillPoly(cartoon, [np.concatenate([ends, large]).astype(np.int32)[2:]], (250, 250, 250))
-    moved = with_large_eyes(cartoon, points) - points
+        pupils[side] = points[IRIS[side][0], :2] + (0.03 * unit, 0.01 * unit)
+        cv2.circle(cartoon, pupils[side].astype(int).tolist(), int(0.03 * unit), (20, 20, 20), -1)
+    found = with_large_eyes(cartoon, points)
+    moved = found - points
     for side in ("Left", "Right"):
         assert 0.03 * unit < moved[LOWER_LID[side][4], 1] < 0.1 * unit
         assert -0.1 * unit < moved[UPPER_LID[side][4], 1] < -0.02 * unit
         assert not moved[[UPPER_LID[side][0], UPPER_LID[side][-1]]].any()
+        assert np.linalg.norm(found[IRIS[side][0], :2] - pupils[side]) < 0.015 * unit
 
 
 def test_the_largest_face_is_taken(picture):
