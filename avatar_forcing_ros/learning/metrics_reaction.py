@@ -27,16 +27,16 @@ _EYE = 0.65  # radians of the eye per gazeX, as generators and tracker take it
 
 
 def rises(signal: np.ndarray, by: float = SMILE_RISE, span: int = SMILE_SPAN) -> np.ndarray:
-    """Frames at which a rise of at least `by` within `span` frames begins. One rise counts once, however long it is."""
+    """Frames at which a rise of at least `by` within `span` frames begins: the last one before it that is within by / 4 of the lowest, so
+    that what trembles at rest does not date the rise. One rise counts once, however long it is."""
     padded = np.concatenate([np.full(span, signal[0]), signal]) if len(signal) else signal
     windows = np.lib.stride_tricks.sliding_window_view(padded, span + 1)
     rise = signal - windows.min(axis=1)
     found, ready = [], True
     for frame, value in enumerate(rise):
         if ready and value >= by:
-            # The last of the lowest frames: a flat stretch before the rise does not belong to it.
-            lowest = span - int(np.argmin(windows[frame][::-1]))
-            found.append(max(0, frame - span + lowest))
+            low = np.flatnonzero(windows[frame] <= windows[frame].min() + by / 4)
+            found.append(max(0, frame - span + int(low[-1])))
             ready = False
         elif value < by / 2:
             ready = True
