@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
+import threading
 from dataclasses import fields
 
 from avatar_forcing_ros import __version__
@@ -276,6 +278,8 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status 0, or 1 with one clear line on what the user can mend."""
     logging.getLogger("absl").setLevel(logging.ERROR)
     arguments = _parser().parse_args(argv)
+    if threading.current_thread() is threading.main_thread():  # ended from outside, a session ends its nodes as after Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments.work(arguments)
     except AvatarForcingError as error:

@@ -1,6 +1,10 @@
 """Whole runs: offline in lockstep, live through the ROS graph, and what a user gets for bad input."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 import wave
 
 import numpy as np
@@ -162,6 +166,29 @@ def test_a_portrait_without_a_face_ends_a_live_run_with_one_line(tmp_path, capsy
     cv2.imwrite(str(wall), np.full((300, 300, 3), 128, np.uint8))
     line = error_of(capsys, "--avatar-audio", voice, "--portrait", wall, "--out", tmp_path / "o.mp4")
     assert "wall.png" in line and "face" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_from_outside_a_run_keeps_its_film_and_leaves_no_process(tmp_path, voice, number):
+    pytest.importorskip("rclpy", reason="needs ROS: a plain Python install has no graph")
+    import psutil
+
+    out = tmp_path / "o.mp4"
+    command = [sys.executable, "-c", "import sys; from avatar_forcing_ros.cli import main; sys.exit(main())", "run", "--generator", "reflex"]
+    process = subprocess.Popen([*command, "--avatar-audio", voice, "--loop", "--duration", "120", "--out", str(out), *SMALL], cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 90
+        while not (out.is_file() and out.stat().st_size > 2000) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        nodes = psutil.Process(process.pid).children(recursive=True)
+        assert len(nodes) >= 5
+        process.send_signal(number)
+        assert process.wait(60) in (0, 130)
+    finally:
+        process.kill()
+    gone, alive = psutil.wait_procs(nodes, timeout=10)
+    assert not alive
+    assert json.loads(out.with_suffix(".json").read_text())["frames"] > 0 and len(images_of(out)) > 0
 
 
 def test_a_video_without_a_face_gives_a_calm_face_and_a_note(tmp_path, capsys):
