@@ -138,6 +138,23 @@ def test_a_burst_is_released_at_natural_speed():
     assert queue.queued_seconds == 0.0
 
 
+def test_a_frame_is_decided_when_nothing_to_come_belongs_into_it():
+    queue = SpeechQueue()
+    queue.pop_frame(99)
+    assert not queue.is_decided(100)  # what comes first may be stamped
+    queue.push(tone(0.06), time_of(100))  # a frame and a half
+    assert queue.is_decided(100)
+    queue.pop_frame(100)
+    assert not queue.is_decided(101)
+    queue.pop_frame(101)
+    assert not queue.is_decided(102)  # nothing waits, but a stamped chunk may be on its way
+    queue.push(tone(0.02))  # unstamped: begins a frame later
+    assert queue.is_decided(102)
+    for frame in (102, 103):
+        queue.pop_frame(frame)
+    assert queue.is_decided(104)  # nothing waits, and what comes without stamp begins in the next frame
+
+
 def test_a_burst_stamped_with_its_publishing_is_not_torn():
     queue = SpeechQueue()
     queue.pop_frame(0)

@@ -61,6 +61,12 @@ def errors_of(messages: list, name: str) -> list[str]:
     return [s.message for m in messages for s in m.status if s.name.endswith(name) and s.level == s.ERROR]
 
 
+def told(messages: list, name: str, key: str) -> str:
+    """The newest value of a node's diagnostics, "" while there is none."""
+    values = [v.value for m in messages for s in m.status if s.name.endswith(name) for v in s.values if v.key == key]
+    return values[-1] if values else ""
+
+
 def active(messages: list, name: str) -> bool:
     return any(s.name.endswith(name) and s.message not in ("inactive", "") for m in messages for s in m.status)
 
@@ -127,7 +133,7 @@ def test_sound_that_cannot_be_used_is_one_error_and_good_sound_is_heard_again(ro
 
 
 def test_speech_faster_than_real_time_is_released_on_the_clock_and_can_be_cleared(ros):
-    frames = ros.collect(AudioFrames, "/speech/audio_frames")
+    frames, diagnostics = ros.collect(AudioFrames, "/speech/audio_frames"), ros.collect(DiagnosticArray, "/diagnostics")
     ros.start("audio_ingest", "speech", "/speech", speaker="avatar")
     publisher = ros.publisher(AudioDataStamped, "/speech/audio_stamped")
     ros.wait_for_readers(publisher)
@@ -140,6 +146,7 @@ def test_speech_faster_than_real_time_is_released_on_the_clock_and_can_be_cleare
     spoken = [m for m in frames if all(m.known)]
     assert all(b.first_frame == a.first_frame + 1 for a, b in zip(spoken, spoken[1:], strict=False))
 
+    ros.wait_for(lambda: told(diagnostics, "speech", "messages") == "100", "all speech to be queued")
     client = ros.node.create_client(Trigger, "/speech/speech/clear_speech")
     assert client.wait_for_service(10)
     future = client.call_async(Trigger.Request())
@@ -148,6 +155,31 @@ def test_speech_faster_than_real_time_is_released_on_the_clock_and_can_be_cleare
     count = len(frames)
     ros.wait_for(lambda: len(frames) > count + 10, "frames after the barge-in")
     assert not any(any(m.known) for m in frames[-5:])  # silence
+
+
+def test_speech_that_is_there_does_not_wait_for_the_release_delay(ros):
+    frames = ros.collect(AudioFrames, "/speech/audio_frames")
+    ros.start("audio_ingest", "speech", "/speech", speaker="avatar", release_delay=1.0, use_sim_time=True)
+    publisher, clock = ros.publisher(AudioDataStamped, "/speech/audio_stamped"), ros.publisher(Clock, "/clock")
+    ros.wait_for_readers(publisher)
+    ros.wait_for_readers(clock)
+
+    def clock_until(first: float, last: float, step: float = 0.005) -> None:
+        for seconds in np.arange(first, last, step):
+            clock.publish(Clock(clock=Time(nanoseconds=round(seconds * NANOSECONDS)).to_msg()))
+            time.sleep(0.002)
+
+    clock_until(1002.0, 1002.5)
+    assert not frames  # what is stamped may still come
+    for i in range(20):
+        publisher.publish(sound(np.full(1600, 0.25, np.float32), round((1002.5 + i / 10) * NANOSECONDS)))
+
+    def spoken() -> bool:
+        clock_until(1002.5, 1002.9)  # by less than the delay, again and again
+        return any(any(m.known) for m in frames)
+
+    ros.wait_for(spoken, "speech")
+    assert max(m.first_frame for m in frames) < frame_at(round(1002.9 * NANOSECONDS))
 
 
 # --- face -------------------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class SpeechQueue:
         self._tail: int | None = None  # place after the newest speech, also when it was released already
         self._release: int | None = None  # place of the first sample of the next frame
         self._last = 0.0  # the last sample released, which fades out where nothing follows
+        self._stamped = True  # the newest chunk; until one comes, they may be
         self._forget_step()
 
     @property
@@ -64,6 +65,7 @@ class SpeechQueue:
         if not len(samples):
             return 0
         wanted = None if stamp_ns is None else (stamp_ns * SAMPLE_RATE + NANOSECONDS // 2) // NANOSECONDS
+        self._stamped = wanted is not None
         self._keep_step(wanted, len(samples))
         place = self._place(wanted)
         if self.live:
@@ -74,6 +76,13 @@ class SpeechQueue:
         if len(kept):
             self._append(place, kept)
         return len(samples) - len(kept)
+
+    def is_decided(self, frame: int) -> bool:
+        """Nothing that is still to come belongs into `frame`, the next to be popped, so there is nothing to wait for: speech waits
+        beyond its end, or speech comes without stamps, and begins a frame later where none waits."""
+        if not self._chunks:
+            return not self._stamped
+        return self._tail >= (frame + 1) * SAMPLES_PER_FRAME
 
     def pop_frame(self, frame: int) -> tuple[np.ndarray, bool]:
         """The (640,) float32 samples of `frame`, and whether speech is among them. Call once per frame, in order.

@@ -24,6 +24,7 @@ from avatar_forcing_ros.nodes.base import AvatarNode, run_node
 from avatar_forcing_ros.nodes.sound import PLAIN, STAMPED, TYPED_FAMILY
 from avatar_forcing_ros.timeline import (
     FRAME_RATE,
+    NANOSECONDS,
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
     frame_at,
@@ -51,9 +52,9 @@ class AudioIngest(AvatarNode):
         self.declare("sample_rate", 16000, "Hz, until an AudioInfo arrives", 0, 768000)
         self.declare("channels", 1, "channels, until an AudioInfo arrives", 0, 64)
         self.declare("channel", -1, "the channel to use, from 0; -1: the mean of all", -1, 63)
-        self.declare("release_delay", 0.03, "seconds after a frame's end at which the avatar's speech is released", 0.0, 1.0)
+        self.declare("release_delay", 0.03, "seconds after a frame's end that the avatar's speech is waited for at most", 0.0, 1.0)
         self.declare("max_queue_seconds", 120.0, "how much of the avatar's speech may wait", 1.0, 3600.0)
-        self._lock = threading.Lock()  # of the speech queue and the frame that is released next
+        self._lock = threading.Condition()  # of the speech queue and the frame that is released next
 
     def setup(self) -> None:
         speaker = self.param("speaker")
@@ -89,6 +90,8 @@ class AudioIngest(AvatarNode):
             self.run_thread(self._release)
 
     def stop(self) -> None:
+        with self._lock:
+            self._lock.notify_all()
         self.join_threads()
 
     def on_time_jump(self) -> None:
@@ -154,6 +157,7 @@ class AudioIngest(AvatarNode):
             if self._queue is not None:
                 with self._lock:
                     dropped = self._queue.push(stretch, stamp)
+                    self._lock.notify()
                 if dropped:
                     self.count("dropped samples", dropped)
                     self.warn(f"speech queue is full: dropped {dropped / SAMPLE_RATE:.2f} s")
@@ -169,15 +173,16 @@ class AudioIngest(AvatarNode):
             self.get_logger().error(self._refused)
 
     def _release(self) -> None:
-        """Publish the speech of every frame `release_delay` after the frame's end, to the moment."""
+        """Publish the speech of every frame at the frame's end, or up to `release_delay` later where some is still to come."""
         delay = seconds_to_ns(self.param("release_delay"))
+        kept_frames = FRAME_RATE + delay * FRAME_RATE // NANOSECONDS
         while self.active:
-            running = max(0, frame_at(self.now_ns() - delay))  # simulated time may begin at 0
+            running = frame_at(self.now_ns())
             with self._lock:
-                if self._next_frame is None or not self._next_frame <= running < self._next_frame + FRAME_RATE:
+                if self._next_frame is None or not 0 <= running - self._next_frame <= kept_frames:
                     self._next_frame = running
                 frame = self._next_frame
-            if not self.wait_until(time_of(frame + 1) + delay):
+            if not (self.wait_until(time_of(frame + 1)) and self._wait_for_speech(frame, time_of(frame + 1) + delay)):
                 continue
             with self._lock:
                 if self._next_frame != frame:  # time has jumped
@@ -185,6 +190,17 @@ class AudioIngest(AvatarNode):
                 samples, known = self._queue.pop_frame(frame)
                 self._next_frame += 1
             self._publish(frame, [samples], [known])
+
+    def _wait_for_speech(self, frame: int, until: int) -> bool:
+        """Until the speech of `frame` is decided, or the ROS time `until`; False when the node stops or time has jumped."""
+        simulated = self.get_clock().ros_time_is_active
+        with self._lock:
+            while self.active and self._next_frame == frame:
+                remaining = until - self.now_ns()
+                if remaining <= 0 or self._queue.is_decided(frame):
+                    return True
+                self._lock.wait(0.002 if simulated else remaining / NANOSECONDS)
+        return False
 
     def _publish(self, first_frame: int, frames: list[np.ndarray], known: list[bool]) -> None:
         message = AudioFrames(first_frame=first_frame, sample_rate=SAMPLE_RATE, samples_per_frame=SAMPLES_PER_FRAME)
