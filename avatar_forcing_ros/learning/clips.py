@@ -18,7 +18,7 @@ from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
 VIDEO_ENDINGS = (".mpg", ".mpeg", ".mp4", ".mov", ".avi", ".mkv", ".webm")
 _LEAST_FACES = 0.5  # share of frames with a face, below which a clip says nothing
 _LEAST_SECONDS = 1.0
-_VERSION = 1  # of what is in the cache: raise it when the tracker measures differently
+_VERSION = 2  # of what is in the cache: raise it when the tracker measures differently
 
 
 @dataclass(frozen=True)

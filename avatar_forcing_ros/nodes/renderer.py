@@ -79,6 +79,7 @@ class Renderer(AvatarNode):
         self._started = False  # a first block has come
         self._restart, self._first_image = False, 0.0
         self._render_ms, self._draw_ms = Recent(100), Recent(100)  # of an image; until the first image of a draw is there
+        self._pack_ms = Recent(100)  # of an image's messages
         drawn_at_once = BLOCK_FRAMES if self._draws_blocks else 1
         for _ in range(3):  # the first images cost the most
             self._render_ms.clear()
@@ -172,10 +173,15 @@ class Renderer(AvatarNode):
             if not drawn:
                 self._wait_for_motion(frame, due)
                 drawn.extend(self._draw(frame))
+            messages = self._pack(drawn[0][1])  # before the image is due, so that it leaves at the moment
             if not self.wait_until(due):
                 continue
-            played, image = drawn.popleft()
-            self._publish_image(image, due)
+            played, _ = drawn.popleft()
+            stamp = Time(nanoseconds=due).to_msg()
+            for publisher, message in messages:
+                message.header.stamp = stamp
+                publisher.publish(message)
+            self.count("images")
             self._publish_info(frame, due, played)
             if not self._first_image:
                 self._first_image = self.now_ns() / NANOSECONDS
@@ -215,13 +221,29 @@ class Renderer(AvatarNode):
         self._render_ms.add(spent / len(played))
         return images
 
+    def _pack(self, image: np.ndarray) -> list[tuple]:
+        """(publisher, message without its stamp) of an image (h, w, 3): raw and compressed, each only where somebody listens."""
+        began, messages = time.perf_counter(), []
+        if self._raw.get_subscription_count():
+            message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=3 * image.shape[1])
+            message.data = rgb_bytes(image)
+            messages.append((self._raw, message))
+        if self._compressed.get_subscription_count():
+            message = CompressedImage(format="jpeg")
+            message.data = array.array("B", encode_jpeg(image, self.param("jpeg_quality")))
+            messages.append((self._compressed, message))
+        for _, message in messages:
+            message.header.frame_id = self.param("frame_id")
+        self._pack_ms.add(1000 * (time.perf_counter() - began))
+        return messages
+
     def _lead_ns(self) -> int:
         """How long before its presentation time an image's motion has to be there."""
-        return round(self._draw_ms.quantile(90) * MILLISECOND) + _WAKE_NS
+        return round((self._draw_ms.quantile(90) + self._pack_ms.quantile(90)) * MILLISECOND) + _WAKE_NS
 
     def _wait_for_motion(self, frame: int, due: int) -> None:
         """Give a late block until the last moment at which the image can still be drawn in time, as it mostly is."""
-        draw = round(self._draw_ms.quantile(50) * MILLISECOND)
+        draw = round((self._draw_ms.quantile(50) + self._pack_ms.quantile(50)) * MILLISECOND)
         simulated = self.get_clock().ros_time_is_active
         with self._lock:
             while self.active and not self._restart and not self._playout.has(frame):
@@ -229,21 +251,6 @@ class Renderer(AvatarNode):
                 if remaining <= 0:
                     return
                 self._lock.wait(0.002 if simulated else remaining / NANOSECONDS)
-
-    def _publish_image(self, image: np.ndarray, due: int) -> None:
-        """Raw and compressed, each only where somebody listens."""
-        stamp, frame_id = Time(nanoseconds=due).to_msg(), self.param("frame_id")
-        if self._raw.get_subscription_count():
-            message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=3 * image.shape[1])
-            message.header.stamp, message.header.frame_id = stamp, frame_id
-            message.data = rgb_bytes(image)
-            self._raw.publish(message)
-        if self._compressed.get_subscription_count():
-            message = CompressedImage(format="jpeg")
-            message.header.stamp, message.header.frame_id = stamp, frame_id
-            message.data = array.array("B", encode_jpeg(image, self.param("jpeg_quality")))
-            self._compressed.publish(message)
-        self.count("images")
 
     def _publish_speech(self, frame: int) -> None:
         due, until = self._due(frame), self._due(frame + 1)
