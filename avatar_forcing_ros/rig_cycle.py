@@ -106,14 +106,15 @@ def run_cycle(avatar: Avatar) -> Cycle:
             seen.append(last)
             if isinstance(avatar, PortraitAvatar):  # its irises are no points of the mesh: gaze is left out
                 points = avatar.points(motion) * (1, -1, -1)
-                true.append(_measured(np.vstack([points, np.repeat(points[:1], landmarks.COUNT - len(points), axis=0)])))
+                points = np.vstack([points, np.repeat(points[:1], landmarks.COUNT - len(points), axis=0)])
+                true.append(_measured(points, by_mesh=False))
     tracked, confidence = np.array([f.motion for f in faces]), np.array([f.confidence for f in faces])
     return Cycle(drawn, tracked, _latents(seen), _latents(true) if true else None, confidence, stretches)
 
 
-def _measured(points: np.ndarray) -> tuple[np.ndarray, landmarks.Pose]:
+def _measured(points: np.ndarray, by_mesh: bool = True) -> tuple[np.ndarray, landmarks.Pose]:
     pose = landmarks.fit_pose(points)
-    return landmarks.measure_face(points, pose), pose
+    return landmarks.measure_face(points, pose, by_mesh), pose
 
 
 def _latents(seen: list) -> np.ndarray:

@@ -184,11 +184,11 @@ _CORNERS_IN_TURN, _CORNERS_IN_NOD = 0.08, 0.08
 _TURN_LIMIT = 0.6  # radians, beyond which nobody has measured it
 
 
-def measure_face(points: np.ndarray, pose: Pose) -> np.ndarray:
+def measure_face(points: np.ndarray, pose: Pose, by_mesh: bool = True) -> np.ndarray:
     """The measures of one face, (len(MEASURES),), in the order of `MEASURES`.
 
-    points as in `fit_pose`. Heights in the upper face count from the middle of the eye's corners, in the lower
-    face from the base of the nose.
+    points as in `fit_pose`; by_mesh: as MediaPipe sees them, else where they are. Heights in the upper face count from the
+    middle of the eye's corners, in the lower face from the base of the nose.
     """
     image = _SHARE @ points[_MEMBERS]
     head = pose.to_head(image)
@@ -197,7 +197,7 @@ def measure_face(points: np.ndarray, pose: Pose) -> np.ndarray:
         return head[_POINT[name]]
 
     base = at("noseBase")
-    yaw, pitch = np.clip(pose.angles[:2], -_TURN_LIMIT, _TURN_LIMIT) * TYPICAL[AT["eyeDistance"]]
+    yaw, pitch = np.clip(pose.angles[:2], -_TURN_LIMIT, _TURN_LIMIT) * TYPICAL[AT["eyeDistance"]] * by_mesh
     turned, nodded = _CORNERS_IN_TURN * yaw, _CORNERS_IN_NOD * pitch
     values: list[float] = []
     gaze = np.zeros(2)
