@@ -283,17 +283,18 @@ def test_image_and_speech_of_a_frame_leave_together_after_the_presentation_delay
     last = first + 2 * BLOCK_FRAMES
     ros.wait_for(lambda: frames and frames[-1].frame > last + 15, "the blocks to be shown")
     shown = {f.frame: f for f in frames}
-    assert all(not shown[f].held for f in range(first, last)) and shown[last + 1].held
+    moved = [f for f in range(first, last) if f in shown]  # a busy machine leaves out images, and says so
+    assert moved and not any(shown[f].held for f in moved) and all(shown[f].held for f in shown if f >= last)
     assert all(ns(f.header.stamp) == time_of(f.frame) + 600_000_000 for f in frames)
     assert all(ns(f.published) >= ns(f.header.stamp) for f in frames)  # never before its time
-    assert ns(shown[first + 3].camera_stamp) == time_of(first + 3)
-    assert ns(shown[first + 3].user_audio_stamp) == time_of(first + 2)
+    assert all(ns(shown[f].camera_stamp) == time_of(f) for f in moved)
+    assert all(ns(shown[f].user_audio_stamp) == time_of(f - 1) for f in moved)
     sounds = {ns(m.header.stamp): np.frombuffer(bytes(m.audio.data), "<i2") / 32768 for m in spoken}
     for f in range(first, last):
         assert np.allclose(sounds[time_of(f) + 600_000_000], 0.25 + (f - first) // BLOCK_FRAMES / 4, atol=1e-3)
     pictures = {ns(m.header.stamp): to_rgb(m).astype(int) for m in images}
     rest = next(iter(pictures.values()))
-    talking = pictures[time_of(first + 15) + 600_000_000]
+    talking = pictures[time_of(moved[-1]) + 600_000_000]
     assert talking.shape == (256, 256, 3) and np.abs(talking - rest).max() > 60  # the mouth is open
 
 
