@@ -175,7 +175,10 @@ def test_ended_from_outside_a_run_keeps_its_film_and_leaves_no_process(tmp_path,
 
     out = tmp_path / "o.mp4"
     command = [sys.executable, "-c", "import sys; from avatar_forcing_ros.cli import main; sys.exit(main())", "run", "--generator", "reflex"]
-    process = subprocess.Popen([*command, "--avatar-audio", voice, "--loop", "--duration", "120", "--out", str(out), *SMALL], cwd=tmp_path)
+    process = subprocess.Popen(
+        [*command, "--avatar-audio", voice, "--loop", "--duration", "120", "--out", str(out), *SMALL], cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background of a shell ignore it
+    )  # fmt: skip
     try:
         deadline = time.monotonic() + 90
         while not (out.is_file() and out.stat().st_size > 2000) and time.monotonic() < deadline:
