@@ -179,7 +179,7 @@ LEVEL = np.array([m.level for m in MEASURES.values()])
 
 
 # The mesh draws the corners of the mouth across and up with the turning head, by so many D per radian; measured on people who
-# turn (0.05 to 0.16 and 0 to 0.26) and on drawn faces (0.02 to 0.11 and -0.04 to 0.12). Uncorrected, a turn is half a smile.
+# turn (0.05 to 0.16 and 0 to 0.26) and on drawn faces (0.02 to 0.11 and -0.04 to 0.12). Uncorrected, a turn moves the mouth.
 _CORNERS_IN_TURN, _CORNERS_IN_NOD = 0.08, 0.08
 _TURN_LIMIT = 0.6  # radians, beyond which nobody has measured it
 

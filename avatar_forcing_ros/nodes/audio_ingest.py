@@ -193,13 +193,12 @@ class AudioIngest(AvatarNode):
 
     def _wait_for_speech(self, frame: int, until: int) -> bool:
         """Until the speech of `frame` is decided, or the ROS time `until`; False when the node stops or time has jumped."""
-        simulated = self.get_clock().ros_time_is_active
         with self._lock:
             while self.active and self._next_frame == frame:
                 remaining = until - self.now_ns()
                 if remaining <= 0 or self._queue.is_decided(frame):
                     return True
-                self._lock.wait(0.002 if simulated else remaining / NANOSECONDS)
+                self.wait_notified(self._lock, remaining)
         return False
 
     def _publish(self, first_frame: int, frames: list[np.ndarray], known: list[bool]) -> None:

@@ -196,7 +196,6 @@ class MotionGenerator(AvatarNode):
 
     def _wait_for_inputs(self, first: int, last: int) -> bool:
         """Until the step's inputs are there, or it has to start without; False when the node stops or time has jumped."""
-        simulated = self.get_clock().ros_time_is_active
         before = self.now_ns()
         with self._lock:
             while self.active and not self._restart:
@@ -207,7 +206,7 @@ class MotionGenerator(AvatarNode):
                 start = self._latest_start(first, last, now)
                 if now >= start or self._complete(last, now):
                     return True
-                self._lock.wait(0.002 if simulated else (start - now) / NANOSECONDS)
+                self.wait_notified(self._lock, start - now)
         return False
 
     def _latest_start(self, first: int, last: int, now: int) -> int:

@@ -239,18 +239,21 @@ class Renderer(AvatarNode):
 
     def _lead_ns(self) -> int:
         """How long before its presentation time an image's motion has to be there."""
-        return round((self._draw_ms.quantile(90) + self._pack_ms.quantile(90)) * MILLISECOND) + _WAKE_NS
+        return self._work_ns(90) + _WAKE_NS
+
+    def _work_ns(self, percent: float) -> int:
+        """A quantile of the time from an image's motion to its messages."""
+        return round((self._draw_ms.quantile(percent) + self._pack_ms.quantile(percent)) * MILLISECOND)
 
     def _wait_for_motion(self, frame: int, due: int) -> None:
         """Give a late block until the last moment at which the image can still be drawn in time, as it mostly is."""
-        draw = round((self._draw_ms.quantile(50) + self._pack_ms.quantile(50)) * MILLISECOND)
-        simulated = self.get_clock().ros_time_is_active
+        work = self._work_ns(50)
         with self._lock:
             while self.active and not self._restart and not self._playout.has(frame):
-                remaining = due - draw - self.now_ns()
+                remaining = due - work - self.now_ns()
                 if remaining <= 0:
                     return
-                self._lock.wait(0.002 if simulated else remaining / NANOSECONDS)
+                self.wait_notified(self._lock, remaining)
 
     def _publish_speech(self, frame: int) -> None:
         due, until = self._due(frame), self._due(frame + 1)
