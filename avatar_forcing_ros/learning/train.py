@@ -220,8 +220,7 @@ def _start(recipe: Recipe) -> AvatarForcing:
     try:
         other = AvatarForcing(replace(model.config, **changes))
         state = model.state_dict()
-        joins = ("transformer.embed_condition", "dual_motion_encoder.align_user", "dual_motion_encoder.align_sound")
-        for name in (f"{layer}.weight" for layer in joins):  # begin without effect
+        for name in ("transformer.embed_condition.weight", "dual_motion_encoder.align_user.weight"):  # begin without effect
             if name in other.state_dict() and name not in state:
                 state[name] = torch.zeros_like(other.state_dict()[name])
         other.load_state_dict(state)
