@@ -19,10 +19,9 @@ from avatar_forcing_ros.motion.face_mesh import (
     find_face,
     triangles,
 )
-from avatar_forcing_ros.motion.face_openings import curve_matrix, opening_mask
 from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.motion.portrait import PortraitAvatar
-from avatar_forcing_ros.motion.portrait_mesh import with_large_eyes, without_cliffs
+from avatar_forcing_ros.motion.portrait_mesh import with_large_eyes
 
 ASSETS = Path(__file__).parents[1] / "avatar_forcing_ros" / "assets"
 SIZE = 384
@@ -252,11 +251,6 @@ def test_a_face_from_the_side_stays_whole_when_it_turns_to_the_viewer(avatar):
     assert (width[1] < 2.0 * width[0] + 0.01 * SIZE).all()
 
 
-def test_steep_depth_is_levelled_and_gentle_depth_is_kept():
-    points = np.array([[0.0, 0, 0], [1, 0, 0.5], [2, 0, 9], [3, 0, 9]])
-    assert np.allclose(without_cliffs(points, 1.0), [0, 0.5, 1.5, 2.5])
-
-
 def test_lids_of_large_eyes_are_found_beyond_the_mesh(picture):
     """Eyes drawn larger than the mesh has them: its lids move to their borders. A person's stay."""
     points = find_face(picture)
@@ -323,32 +317,6 @@ def test_both_people_of_the_package_have_a_calm_face():
         assert max(points[low][1] - points[up][1] for up, low in zip(INNER_LIP_UPPER, INNER_LIP_LOWER)) < 0.06 * unit
         for side in ("Left", "Right"):
             assert points[LOWER_LID[side][4]][1] - points[UPPER_LID[side][4]][1] > 0.05 * unit
-
-
-def test_triangles_cover_the_face_without_its_holes():
-    found = triangles()
-    assert found.shape == (852, 3)
-    assert set(found.ravel()) == set(range(468))
-
-
-def test_opening_mask_fades_in_and_measures_area():
-    x = np.linspace(10, 50, 21)
-    arch = np.sin(np.linspace(0, np.pi, 21))
-    upper = np.column_stack([x, np.full(21, 30.0)])
-    areas = []
-    for height in (0.0, 0.2, 0.5, 1.0, 3.0, 10.0):
-        found = opening_mask(upper, np.column_stack([x, 30 + height * arch]), (64, 64))
-        areas.append(0.0 if found is None else found[2].sum())
-    assert areas[0] == 0.0
-    assert all(a <= b for a, b in zip(areas, areas[1:]))
-    assert areas[-1] == pytest.approx(10 * 40 * 2 / np.pi, rel=0.06)
-    assert opening_mask(upper - 200, upper - 200 + (0, 10), (64, 64)) is None
-
-
-def test_curve_goes_through_its_points():
-    points = np.random.default_rng(1).normal(size=(9, 2))
-    curve = curve_matrix(9) @ points
-    assert np.allclose(curve[::4], points)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from avatar_forcing_ros.timeline import NANOSECONDS
 
 JUMP_BACK_NS = NANOSECONDS // 10  # a clock that steps back further than this has been restarted (a bag that loops)
 JUMP_FORWARD_NS = 2 * NANOSECONDS
-_SIMULATED_LOOK_S = 0.002  # how often simulated time is looked at
+_SIMULATED_LOOK_S = 0.002  # simulated time moves in steps of its own: how often it is looked at
 
 
 class AvatarNode(LifecycleNode):
@@ -114,13 +114,13 @@ class AvatarNode(LifecycleNode):
             if remaining <= 0:
                 return before - remaining < JUMP_FORWARD_NS  # the clock may be seen to jump before the jump is told
             before = remaining
-            # Simulated time moves in steps of its own; look often. On system time one wait is exact.
+            # On system time one wait is exact.
             self.stopping.wait(_SIMULATED_LOOK_S if clock.ros_time_is_active else min(remaining / NANOSECONDS, 0.5))
         return False
 
     def wait_notified(self, condition: threading.Condition, remaining_ns: int) -> None:
         """Until somebody notifies `condition`, which is held, or `remaining_ns` of ROS time have passed at the latest; the caller
-        looks again. Simulated time moves in steps of its own, so it is looked at often."""
+        looks again."""
         condition.wait(_SIMULATED_LOOK_S if self.get_clock().ros_time_is_active else remaining_ns / NANOSECONDS)
 
     def run_thread(self, work) -> None:
