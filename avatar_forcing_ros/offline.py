@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,11 @@ def _sound_frames(source: str, audio_topic: str | None) -> Iterator[np.ndarray]:
         yield np.pad(rest, (0, SAMPLES_PER_FRAME - len(rest)))
 
 
+def _nothing() -> Iterator:
+    """An input that is absent."""
+    yield from ()
+
+
 def run_offline(session: Session, progress=lambda frames: None) -> dict:
     """Runs a session and writes session.out (mp4), its .json and the timeline plot; returns the figures.
 
@@ -52,7 +58,7 @@ def run_offline(session: Session, progress=lambda frames: None) -> dict:
     stream = generator.open(read_picture(session.portrait or str(DEFAULT_PORTRAIT)), session.seed, session.commit or None)
     buffer, statistics, tracker = SignalBuffer(generator.dim), RunStatistics(), make_tracker(session.space, network=network)
     out = Path(session.out)
-    user_sound, speech, images = iter(()), iter(()), iter(())
+    user_sound, speech, images = _nothing(), _nothing(), _nothing()
     if session.user_video:
         reader = open_media(session.user_video, session.camera_topic or None, session.audio_topic or None)
         images = video_on_grid(reader)
@@ -68,7 +74,7 @@ def run_offline(session: Session, progress=lambda frames: None) -> dict:
     first = taken = 0  # frames committed, frames of the inputs taken in
     end = session.duration * FRAME_RATE if session.duration > 0 else None
     spoken: list[np.ndarray] = []  # of frames from `first` on
-    with VideoWriter(str(out), fps=FRAME_RATE) as writer:
+    with VideoWriter(str(out), fps=FRAME_RATE) as writer, closing(images), closing(user_sound), closing(speech):
         while end is None or first < end:
             while taken < first + ahead:
                 image, heard, said = next(images, None), next(user_sound, None), next(speech, None)
