@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import os
 import sys
 import threading
 import traceback
@@ -42,6 +43,7 @@ class AvatarNode(LifecycleNode):
         self.stopping = threading.Event()  # set while the node is not active: threads end on it
         self.stopping.set()
         self.unusable = ""  # why a message since the last report could not be used
+        self.realtime_priority = 0  # that the system has given to a thread that asked for one
         self._threads: list[threading.Thread] = []
         self._jumps = 0
         self._counts: dict[str, int] = {}
@@ -123,11 +125,16 @@ class AvatarNode(LifecycleNode):
         looks again."""
         condition.wait(_SIMULATED_LOOK_S if self.get_clock().ros_time_is_active else remaining_ns / NANOSECONDS)
 
-    def run_thread(self, work) -> None:
-        """Runs `work` in a thread until the node stops; an error in it ends the node, so that it is started again."""
+    def run_thread(self, work, realtime_priority: int = 0) -> None:
+        """Runs `work` in a thread until the node stops; an error in it ends the node, so that it is started again.
+
+        realtime_priority: of SCHED_RR, 0: none. Where the system refuses it, or there is one core, the thread runs as any other.
+        """
 
         def guarded() -> None:
             try:
+                if realtime_priority and run_first(realtime_priority):
+                    self.realtime_priority = realtime_priority
                 work()
             except Exception as error:
                 if self.context.ok():  # else: the process is ending and publishers are gone
@@ -249,6 +256,18 @@ class AvatarNode(LifecycleNode):
             self.get_logger().info(f"time jumped by {jump.delta.nanoseconds / NANOSECONDS:.2f} s: starting afresh")
         self._jumps += 1
         self.on_time_jump()
+
+
+def run_first(priority: int) -> bool:
+    """Asks for SCHED_RR for the calling thread. False where there is no such thing, no right to it (see limits.conf(5), rtprio),
+    or no second core: others would wait for as long as this thread computes."""
+    try:
+        if len(os.sched_getaffinity(0)) < 2:
+            return False
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def _keep_memory_flat() -> None:

@@ -62,6 +62,7 @@ class Renderer(AvatarNode):
         self.declare("presentation_delay_low", 0.06, "bound of the measured delay, seconds", 0.02, 5.0)
         self.declare("presentation_delay_high", 1.0, "bound of the measured delay, seconds", 0.02, 5.0)
         self.declare("presentation_reserve", 0.015, "seconds kept over the delay that blocks have needed", 0.0, 1.0)
+        self.declare("realtime_priority", 1, "of the threads that show images and speak, where the system allows it; 0: as any", 0, 50)
         self.declare("jpeg_quality", 85, "of image_raw/compressed", 10, 100)
         self.declare("frame_id", "avatar", "frame_id of the images")
         self._lock = threading.Condition()
@@ -102,8 +103,10 @@ class Renderer(AvatarNode):
     def start(self) -> None:
         self.create_subscription(MotionLatentBlock, "motion_blocks", self._on_block, qos.reliable(20))
         self.create_subscription(AudioFrames, "speech/audio_frames", self._on_speech, qos.reliable(100))
-        self.run_thread(self._speak)
-        self.run_thread(self._present)
+        # A thread that sleeps until an image is due gets a core of those that compute for longer.
+        priority = self.param("realtime_priority")
+        self.run_thread(self._speak, priority)
+        self.run_thread(self._present, priority)
 
     def stop(self) -> None:
         with self._lock:
@@ -294,6 +297,7 @@ class Renderer(AvatarNode):
                 "queued motion frames": queued,
                 "queued speech frames": sum(f > frame for f in self._speech),
                 "first image": self._first_image,
+                "real-time priority": self.realtime_priority,
             }
         if self.unusable:
             return DiagnosticStatus.ERROR, self.unusable, values
