@@ -163,11 +163,13 @@ def test_a_commit_that_does_not_fit_is_refused(generator):
 
 @pytest.mark.parametrize("aligned", [False, True])
 def test_only_an_aligned_user_tells_when(aligned):
-    """The published encoder sees the user's frames of a window as a set; `aligned_user` keeps their places."""
+    """The published encoder sees the user's frames of a window as a set; `aligned_user` keeps their places, and
+    `aligned_sound` those of what the user says."""
     torch.manual_seed(2)
-    encoder = made(aligned_user=aligned).dual_motion_encoder
-    avatar, user = torch.randn(2, 1, 12, encoder.project.in_features)
-    motion = torch.randn(1, 12, encoder.embed_motion[0].in_features)
     order = torch.randperm(12)
-    as_it_was, shuffled = encoder(avatar, user, motion), encoder(avatar, user[:, order], motion[:, order])
-    assert torch.allclose(as_it_was, shuffled, atol=1e-5) != aligned
+    for sizes in ({"aligned_user": aligned, "aligned_sound": False}, {"aligned_user": False, "aligned_sound": aligned}):
+        encoder = made(**sizes).dual_motion_encoder
+        avatar, user = torch.randn(2, 1, 12, encoder.project.in_features)
+        motion = torch.randn(1, 12, encoder.embed_motion[0].in_features)
+        as_it_was, shuffled = encoder(avatar, user, motion), encoder(avatar, user[:, order], motion[:, order])
+        assert torch.allclose(as_it_was, shuffled, atol=1e-5) != aligned

@@ -78,6 +78,13 @@ def test_the_loss_falls_and_what_comes_out_moves_a_face(corpus, tmp_path):
     assert motion.shape == (5, rig.DIM) and np.isfinite(motion).all()
 
 
+def test_what_the_conditions_tell_is_read_by_a_head_that_is_thrown_away(corpus, tmp_path):
+    train(tiny(corpus, answer_weight=1.0, hear_both=1.0, hear_avatar=0.0, hear_user=0.0), tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["answer"] < 0.9 * rows[0]["answer"]
+    assert not [name for name in load_model(tmp_path / "model.safetensors").state_dict() if "answer" in name]
+
+
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(corpus, tmp_path):
     recipe = tiny(corpus, steps=8, save_every=4, valid_every=100)
     whole, _ = train(recipe, tmp_path / "whole")

@@ -146,13 +146,18 @@ def rest(model: AvatarForcing, batch: int, like: Tensor) -> Tensor:
     return model.to_latents(like.new_zeros(1, like.shape[-1])).expand(batch, -1)
 
 
-def forcing_velocity(model: AvatarForcing, latents: Tensor, sigma: Tensor, given: Given) -> Tensor:
-    """Velocity (B, T, D) in the forcing layout, a condition within the window of its block. latents: (B, T, D), sigma: (B, T)"""
+def whole_condition(model: AvatarForcing, given: Given) -> Tensor:
+    """(B, T, W), each frame's within the window of its block, whose signals are all known."""
     config = model.config
-    frame = torch.arange(latents.shape[1], device=latents.device)
+    frame = torch.arange(given.signals[0].shape[1], device=given.signals[0].device)
     start = frame // config.block_frames * config.block_frames
     blocked = (frame < (start - config.look_ahead)[:, None]) | (frame >= (start + config.block_frames)[:, None])
-    return model.velocity(latents, MAX_TIME * sigma, given.condition(model, blocked), rest(model, len(latents), latents))
+    return given.condition(model, blocked)
+
+
+def forcing_velocity(model: AvatarForcing, latents: Tensor, sigma: Tensor, given: Given) -> Tensor:
+    """Velocity (B, T, D) in the forcing layout. latents: (B, T, D), sigma: (B, T)"""
+    return model.velocity(latents, MAX_TIME * sigma, whole_condition(model, given), rest(model, len(latents), latents))
 
 
 def stream_velocity(
@@ -211,18 +216,18 @@ def stream_velocity(
 
 def distance(predicted: Tensor, wanted: Tensor, norm: str) -> Tensor:
     """The mean over channels and frames of |wanted - predicted| (norm "l1") or its square ("l2"): (B, T, D) -> (B,)"""
-    return _size(wanted - predicted, norm).mean((1, 2))
+    return error_size(wanted - predicted, norm).mean((1, 2))
 
 
 def difference_distance(predicted: Tensor, latents: Tensor, sigma: Tensor, motion: Tensor, norm: str) -> Tensor:
     """The same between the frame-to-frame changes of the clean motion that a velocity implies, x - sigma v, and of the
     true motion, lighter where the noise is high -> (B,). It keeps the motion smooth."""
     implied = latents - sigma[..., None] * predicted
-    error = _size((implied[:, 1:] - implied[:, :-1]) - (motion[:, 1:] - motion[:, :-1]), norm).mean(-1)
+    error = error_size((implied[:, 1:] - implied[:, :-1]) - (motion[:, 1:] - motion[:, :-1]), norm).mean(-1)
     return (error * (1.0 - torch.maximum(sigma[:, 1:], sigma[:, :-1]))).mean(1)
 
 
-def _size(error: Tensor, norm: str) -> Tensor:
+def error_size(error: Tensor, norm: str) -> Tensor:
     return error.abs() if norm == "l1" else error.square()
 
 

@@ -26,7 +26,8 @@ class Recipe:
     average: decay of the weights' moving average, which is what is saved. stream_share: share of batches in the
     stream's layout. hear_both, hear_avatar, hear_user: probabilities that a clip is given all conditions, the avatar's audio
     alone, the user alone (the rest: none); the paper drops each condition with probability 0.1.
-    difference_weight: of the frame-to-frame loss; mouth_weight: of an extra head that reads the mouth off the sound.
+    difference_weight: of the frame-to-frame loss; mouth_weight: of an extra head that reads the mouth off the sound;
+    answer_weight: of one that reads the rest of the face off the avatar's conditions.
     context_noise: largest deviation of noise on a clean past, which teaches the stream to mend its own errors.
     preference_weight, beta: of the preference stage (published: 0.1, 1000); losers: how many clips the loser model makes.
     guidance_steps: network passes of a loser. passes: of the student of a distillation, per block as generators count them;
@@ -54,6 +55,7 @@ class Recipe:
     hear_user: float = 0.1
     difference_weight: float = 0.3
     mouth_weight: float = 0.5
+    answer_weight: float = 0.0
     context_noise: float = 0.1
     preference_weight: float = 0.1
     beta: float = 1000.0

@@ -27,18 +27,21 @@ from avatar_forcing_ros.models.runtime import resolve_device
 from avatar_forcing_ros.motion import rig
 
 VALID_BATCHES = 4
-# What the extra head reads off the sound.
+# What the extra heads read off the sound, and off the conditions.
 MOUTH = [i for name, i in rig.INDEX.items() if name in visemes.MOUTH]
+FACE = [i for i in range(rig.DIM) if i not in MOUTH]
 
 
 class Forcing(nn.Module):
-    """The stage of diffusion forcing: the loss of a batch. Holds the head that reads the mouth off the sound, which is thrown away."""
+    """The stage of diffusion forcing: the loss of a batch. Holds two linear heads, which are thrown away: one reads the mouth
+    off the sound, the other the rest of the face off the conditions, so that both tell what the network has to know."""
 
     def __init__(self, recipe: Recipe, model: AvatarForcing):
         super().__init__()
         self.recipe = recipe
-        reads = recipe.space == rig.SPACE and recipe.mouth_weight > 0
-        self.mouth = nn.Linear(model.config.audio_dim, len(MOUTH)) if reads else None
+        named = recipe.space == rig.SPACE
+        self.mouth = nn.Linear(model.config.audio_dim, len(MOUTH)) if named and recipe.mouth_weight else None
+        self.answer = nn.Linear(model.config.width, len(FACE)) if named and recipe.answer_weight else None
 
     def forward(self, model: AvatarForcing, clip: df.Clip, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """The loss, and its parts as numbers. rng: on the CPU."""
@@ -68,8 +71,13 @@ class Forcing(nn.Module):
         if self.mouth is not None:
             mouths = torch.cat([clip.avatar_motion, clip.user_motion])[..., MOUTH]
             heard = torch.cat([clip.avatar_heard, clip.user_heard])[..., None]
-            parts["mouth"] = ((self.mouth(features) - mouths).abs() * heard).mean()
+            parts["mouth"] = (df.error_size(self.mouth(features) - mouths, recipe.norm) * heard).mean()
             loss = loss + recipe.mouth_weight * parts["mouth"]
+        if self.answer is not None:
+            told = (hears[0] * hears[1])[:, None, None]
+            read = self.answer(df.whole_condition(model, given))
+            parts["answer"] = (df.error_size(read - clip.avatar_motion[..., FACE], recipe.norm) * told).mean()
+            loss = loss + recipe.answer_weight * parts["answer"]
         return loss, {name: float(x.detach()) for name, x in parts.items()}
 
 

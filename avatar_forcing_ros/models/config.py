@@ -26,6 +26,7 @@ class ModelConfig:
         which of five frames said what is told by the sound's own context; a small front end has too little of that.
     aligned_user: a frame's condition also holds what the user does in that very frame. The published dual motion encoder
         attends to the user over a window without positions, so a small network is told that the user smiled, not when.
+    aligned_sound: the same for the user's sound: when the user paused.
     scaled_motion: the latent is the motion space's vector, shifted and scaled to zero mean and unit spread.
     distilled: few passes without guidance do what many with it did (learning/distillation.py).
     guidance: "separate" (branches: nothing, avatar audio alone, user alone; the published one) or "nested" (nothing,
@@ -52,6 +53,7 @@ class ModelConfig:
     known_mask: bool = False
     token_condition: bool = False
     aligned_user: bool = False
+    aligned_sound: bool = False
     scaled_motion: bool = False
     distilled: bool = False
     guidance: str = "separate"
@@ -84,7 +86,8 @@ class ModelConfig:
         small = dict(
             motion_dim=rig.DIM, image_size=None, audio_front_end="log_mel", audio_dim=160, audio_width=160,
             audio_layers=4, mel_bands=64, width=160, depth=4, heads=4, time_frequencies=128,
-            known_mask=True, token_condition=True, aligned_user=True, scaled_motion=True, guidance="nested",
+            known_mask=True, token_condition=True, aligned_user=True,
+            aligned_sound=True, scaled_motion=True, guidance="nested",
         )
         unknown = set(sizes) - {field.name for field in fields(cls)}
         if unknown:

@@ -24,6 +24,7 @@ class DualMotionEncoder(nn.Module):
         self.avatar_norm = nn.LayerNorm(width)
         self.project = nn.Linear(width, config.width)
         self.align_user = nn.Linear(width, config.width, bias=False) if config.aligned_user else None
+        self.align_sound = nn.Linear(width, config.width, bias=False) if config.aligned_sound else None
         # What stands for a signal that has not come yet: avatar audio, user audio, user motion.
         sizes = (width, width, config.motion_dim) if config.known_mask else ()
         self.unknown = nn.ParameterList(nn.Parameter(torch.zeros(size)) for size in sizes)
@@ -51,4 +52,6 @@ class DualMotionEncoder(nn.Module):
         seen = self.avatar_attention(avatar_audio, user, user, need_weights=False, attn_mask=blocked)[0]
         both = F.silu(self.avatar_norm(avatar_audio + seen))
         condition = self.project(both)
-        return condition if self.align_user is None else condition + self.align_user(user)
+        if self.align_user is not None:
+            condition = condition + self.align_user(user)
+        return condition if self.align_sound is None else condition + self.align_sound(user_audio)
