@@ -126,3 +126,9 @@ def ros(tmp_path):
     world = RosWorld(tmp_path)
     yield world
     world.close()
+
+
+def told(messages: list, name: str, key: str) -> str:
+    """The newest value of a node's diagnostics, "" while there is none."""
+    values = [v.value for m in messages for s in m.status if s.name.endswith(name) for v in s.values if v.key == key]
+    return values[-1] if values else ""

@@ -1,14 +1,12 @@
 """Each node as its own process, from outside: messages in, messages out, bad input, time that jumps."""
 
 import array
-import os
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import told
 
 pytest.importorskip("rclpy", reason="needs ROS: on a plain Python install there are no nodes to test")
 
@@ -23,7 +21,6 @@ from avatar_forcing_ros.assets import DEFAULT_PORTRAIT  # noqa: E402
 from avatar_forcing_ros.media.images import to_rgb  # noqa: E402
 from avatar_forcing_ros.motion import rig  # noqa: E402
 from avatar_forcing_ros.msg import AudioFrames, AvatarFrame, MotionLatent, MotionLatentBlock  # noqa: E402
-from avatar_forcing_ros.nodes.base import run_first  # noqa: E402
 from avatar_forcing_ros.timeline import (  # noqa: E402
     BLOCK_FRAMES,
     NANOSECONDS,
@@ -63,12 +60,6 @@ def block(first: int, sequence: int, latents: np.ndarray, space: str = "rig") ->
 
 def errors_of(messages: list, name: str) -> list[str]:
     return [s.message for m in messages for s in m.status if s.name.endswith(name) and s.level == s.ERROR]
-
-
-def told(messages: list, name: str, key: str) -> str:
-    """The newest value of a node's diagnostics, "" while there is none."""
-    values = [v.value for m in messages for s in m.status if s.name.endswith(name) for v in s.values if v.key == key]
-    return values[-1] if values else ""
 
 
 def active(messages: list, name: str) -> bool:
@@ -303,24 +294,6 @@ def test_image_and_speech_of_a_frame_leave_together_after_the_presentation_delay
     rest = next(iter(pictures.values()))
     talking = pictures[time_of(moved[-1]) + 600_000_000]
     assert talking.shape == (256, 256, 3) and np.abs(talking - rest).max() > 60  # the mouth is open
-
-
-def round_robin(pid: int) -> list[int]:
-    """Priorities of a process' threads under SCHED_RR."""
-    threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
-    return [os.sched_getparam(t).sched_priority for t in threads if os.sched_getscheduler(t) & 0xFF == os.SCHED_RR]
-
-
-@pytest.mark.parametrize("asked", [0, 2])
-def test_the_threads_that_show_and_speak_run_first_where_the_system_allows_it(ros, asked):
-    with ThreadPoolExecutor(1) as pool:
-        allowed = pool.submit(run_first, 2).result()  # else the face is there all the same
-    given, frames = asked if allowed else 0, ros.collect(AvatarFrame, "/avatar_frame")
-    diagnostics = ros.collect(DiagnosticArray, "/diagnostics")
-    node = ros.start("renderer", "renderer", avatar="screen_face", size=128, realtime_priority=asked)
-    ros.wait_for(lambda: frames, "the calm face")
-    ros.wait_for(lambda: told(diagnostics, "renderer", "real-time priority") == str(given), "the priority in the diagnostics")
-    assert round_robin(node.pid) == ([given, given] if given else [])
 
 
 def test_motion_that_does_not_hold_together_is_dropped_and_told(ros):
