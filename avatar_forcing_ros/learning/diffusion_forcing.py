@@ -155,9 +155,9 @@ def whole_condition(model: AvatarForcing, given: Given) -> Tensor:
     return given.condition(model, blocked)
 
 
-def forcing_velocity(model: AvatarForcing, latents: Tensor, sigma: Tensor, given: Given) -> Tensor:
-    """Velocity (B, T, D) in the forcing layout. latents: (B, T, D), sigma: (B, T)"""
-    return model.velocity(latents, MAX_TIME * sigma, whole_condition(model, given), rest(model, len(latents), latents))
+def forcing_velocity(model: AvatarForcing, latents: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
+    """Velocity (B, T, D) in the forcing layout. latents: (B, T, D), sigma: (B, T), condition: of `whole_condition`"""
+    return model.velocity(latents, MAX_TIME * sigma, condition, rest(model, len(latents), latents))
 
 
 def stream_velocity(
@@ -234,8 +234,8 @@ def error_size(error: Tensor, norm: str) -> Tensor:
 @torch.no_grad()
 def euler_clip(model: AvatarForcing, given: Given, noise: Tensor, steps: tuple[EulerStep, ...]) -> Tensor:
     """A whole clip (B, T, D) from noise, all frames at one level."""
-    latents = noise.clone()
+    latents, condition = noise.clone(), whole_condition(model, given)
     for step in steps:
         sigma = torch.full(latents.shape[:2], step.time / MAX_TIME, device=latents.device)
-        latents += step.change * forcing_velocity(model, latents, sigma, given)
+        latents += step.change * forcing_velocity(model, latents, sigma, condition)
     return latents

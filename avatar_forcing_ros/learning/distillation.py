@@ -58,7 +58,7 @@ class Distillation(nn.Module):
             levels = torch.full(latents.shape[:2], sigma, device=device)
             if layout.stream:
                 return df.stream_velocity(network, past, latents, levels, told, layout)
-            return df.forcing_velocity(network, latents, levels, told)
+            return df.forcing_velocity(network, latents, levels, df.whole_condition(network, told))
 
         def guided(latents: Tensor, sigma: float) -> Tensor:
             total = torch.zeros_like(latents[:, first:])

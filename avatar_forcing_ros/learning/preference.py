@@ -82,9 +82,9 @@ class Preference(nn.Module):
             """d of winner and loser, (B,) each."""
             features = df.encode_sound(network, torch.cat([pair.avatar_sound, pair.user_sound]), frames)
             given = torch.ones(batch, device=device)
-            told = df.Given.of(pair, features.chunk(2), (given, given))
+            condition = df.whole_condition(network, df.Given.of(pair, features.chunk(2), (given, given)))
             return tuple(
-                df.distance(df.forcing_velocity(network, df.noisy(motion, noise, sigma), sigma, told), noise - motion, recipe.norm)
+                df.distance(df.forcing_velocity(network, df.noisy(motion, noise, sigma), sigma, condition), noise - motion, recipe.norm)
                 for motion in (pair.avatar_motion, loser)
             )
 

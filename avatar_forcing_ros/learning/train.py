@@ -54,6 +54,7 @@ class Forcing(nn.Module):
         given = df.Given.of(clip, features.chunk(2), hears)
         sigma = df.noise_levels(batch, frames, block, rng).to(device)
         noise = torch.randn(clip.avatar_motion.shape, generator=rng).to(device)
+        condition = None if layout.stream and self.answer is None else df.whole_condition(model, given)
         latents, motion, wanted = df.noisy(clip.avatar_motion, noise, sigma), clip.avatar_motion, noise - clip.avatar_motion
         if layout.stream:
             amount = recipe.context_noise * torch.rand(batch, 1, 1, generator=rng)
@@ -61,7 +62,7 @@ class Forcing(nn.Module):
             predicted = df.stream_velocity(model, past, latents, sigma, given, layout)
             latents, motion, wanted, sigma = (x[:, block:] for x in (latents, motion, wanted, sigma))
         else:
-            predicted = df.forcing_velocity(model, latents, sigma, given)
+            predicted = df.forcing_velocity(model, latents, sigma, condition)
         flow = df.distance(predicted, wanted, recipe.norm).mean()
         parts = {"stream" if layout.stream else "forcing": flow}
         loss = flow
@@ -75,7 +76,7 @@ class Forcing(nn.Module):
             loss = loss + recipe.mouth_weight * parts["mouth"]
         if self.answer is not None:
             told = (hears[0] * hears[1])[:, None, None]
-            read = self.answer(df.whole_condition(model, given))
+            read = self.answer(condition)
             parts["answer"] = (df.error_size(read - clip.avatar_motion[..., FACE], recipe.norm) * told).mean()
             loss = loss + recipe.answer_weight * parts["answer"]
         return loss, {name: float(x.detach()) for name, x in parts.items()}
