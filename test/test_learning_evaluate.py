@@ -7,12 +7,13 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from avatar_forcing_ros.assets import EMBEDDED_WEIGHTS, SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators import make_generator
 from avatar_forcing_ros.learning import clips
-from avatar_forcing_ros.learning.evaluate import TRUE, Candidate, evaluate, held_out_conversations
+from avatar_forcing_ros.learning.evaluate import SAMPLE_DRAWS, TRUE, Candidate, evaluate, held_out_conversations
 from avatar_forcing_ros.learning.evaluate_command import add_evaluate, candidates
 from avatar_forcing_ros.learning.evaluate_report import finite, print_table, write_figures, write_plots
 from avatar_forcing_ros.motion import rig
@@ -119,7 +120,7 @@ def test_table_json_and_plots(whole, tmp_path, capsys):
         write_figures(tmp_path / "no" / "f.json", whole.figures)
 
 
-def test_lips_of_speakers_and_the_sample(tmp_path, real_data):
+def test_lips_of_speakers_and_the_sample(tmp_path, real_data, capsys):
     """A real speaker, or the sample's made user in their place."""
     folder = tmp_path / "speakers"
     folder.mkdir()
@@ -131,6 +132,8 @@ def test_lips_of_speakers_and_the_sample(tmp_path, real_data):
     reflex = make_generator("reflex")
     model = Candidate(lambda seed, commit: reflex.open(None, seed))
     result = evaluate({"reflex": model}, folder, 0, sample=sample)
+    smile = result.figures["models"]["reflex"]["sample"]["smile"]
+    assert len(smile["draws"]) == SAMPLE_DRAWS and smile["r"] <= np.mean(smile["draws"]) + 1e-6  # each at its own best lag
     lips = result.figures["models"]["reflex"]["lips"]
     assert lips["jaw"]["r_within_2"] >= lips["jaw"]["r_lag_0"] > 0.2
     assert lips["jaw"]["recordings"] == 1 and set(lips["clips"]) == {"one"}
@@ -138,6 +141,10 @@ def test_lips_of_speakers_and_the_sample(tmp_path, real_data):
     assert -1 <= result.figures["baseline"]["energy"]["r_lag_0"] <= 1
     assert result.figures["models"]["reflex"]["sample"]["jaw_against_energy"]["r"] > 0.5
     assert "true motion" not in result.figures["models"]  # nothing is known of it here
+    silent = evaluate({"reflex": model}, None, 0, sample=(sample[0], ""))
+    print_table(silent.figures, Console(width=200))
+    table = capsys.readouterr().out
+    assert "smile against" in table and "speech's energy" not in table and "nan" not in table
     assert {path.name for path in write_plots(tmp_path / "plots", result)} == {"lips.png"}
 
 
@@ -201,5 +208,5 @@ def test_command_line(tmp_path, capsys):
         run("--conversations", "2", "--seconds", "22", "--json", str(tmp_path / "f.json"))
     assert "Smile answered" in capsys.readouterr().out
     assert json.loads((tmp_path / "f.json").read_text())["models"]["reflex"]["liveliness"]["blinks_per_minute"] > 0
-    with pytest.raises(InputError, match="takes both"):
-        run("--user-video", str(SAMPLE_USER_VIDEO))
+    with pytest.raises(InputError, match="give --user-video"):
+        run("--avatar-audio", str(SAMPLE_AVATAR_AUDIO))

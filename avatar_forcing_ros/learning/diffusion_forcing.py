@@ -160,16 +160,35 @@ def forcing_velocity(model: AvatarForcing, latents: Tensor, sigma: Tensor, condi
     return model.velocity(latents, MAX_TIME * sigma, condition, rest(model, len(latents), latents))
 
 
+def stream_condition(model: AvatarForcing, given: Given, layout: Layout) -> Tensor:
+    """(B, n, W) for the tokens of `stream_velocity`."""
+    config = model.config
+    batch, frames, _ = given.signals[0].shape
+    block, context, commit = config.block_frames, config.look_ahead, layout.commit
+    device, kept = given.signals[0].device, frames - block
+    # One condition window per step of the stream. A past frame has the one of the step that wrote it to the cache: its
+    # last `context` frames are written one step later. Before the clip its first frame is repeated.
+    steps = torch.arange(0, kept + 1, commit)
+    window = (steps[:, None] - context + torch.arange(context + block)).clamp(min=0).to(device)
+    late = tuple(layout.late(ahead, context, block).to(device) for ahead in (layout.avatar_ahead, layout.user_ahead))
+    conditions = given.windows(window, late).condition(model).unflatten(0, (batch, -1))  # (B, steps, 12, W)
+    past = torch.arange(kept)
+    step = (past + context) // commit
+    of_past = conditions[:, step, past - step * commit + context]
+    return torch.cat([of_past, conditions[:, block // commit :: block // commit].flatten(1, 2)], 1)
+
+
 def stream_velocity(
-    model: AvatarForcing, clean: Tensor, latents: Tensor, sigma: Tensor, given: Given, layout: Layout
+    model: AvatarForcing, clean: Tensor, latents: Tensor, sigma: Tensor, condition: Tensor
 ) -> Tensor:
     """Velocity (B, T - 10, D) of all blocks but the first, each behind a clean past.
 
-    clean: (B, T, D), the past as the stream would remember it; latents: (B, T, D) noisy; sigma: (B, T).
+    clean: (B, T, D), the past as the stream would remember it; latents: (B, T, D) noisy; sigma: (B, T); condition: of
+    `stream_condition`.
     """
     config, device = model.config, latents.device
     batch, frames, _ = latents.shape
-    block, context, commit = config.block_frames, config.look_ahead, layout.commit
+    block, context = config.block_frames, config.look_ahead
     kept = frames - block  # frames of clean past
     starts = range(block, frames, block)
 
@@ -183,18 +202,6 @@ def stream_velocity(
     levels[:, :, :context] = 0.0
     tokens = torch.cat([clean[:, :kept], noisy_tokens.flatten(1, 2)], 1)
     times = MAX_TIME * torch.cat([torch.zeros_like(sigma[:, :kept]), levels.flatten(1, 2)], 1)
-
-    # One condition window per step of the stream. A past frame has the one of the step that wrote it to the cache: its
-    # last `context` frames are written one step later. Before the clip its first frame is repeated.
-    steps = torch.arange(0, kept + 1, commit)
-    window = (steps[:, None] - context + torch.arange(context + block)).clamp(min=0).to(device)
-    late = tuple(layout.late(ahead, context, block).to(device) for ahead in (layout.avatar_ahead, layout.user_ahead))
-    conditions = given.windows(window, late).condition(model).unflatten(0, (batch, -1))  # (B, steps, 12, W)
-    past = torch.arange(kept)
-    step = (past + context) // commit
-    condition = torch.cat(
-        [conditions[:, step, past - step * commit + context], conditions[:, block // commit :: block // commit].flatten(1, 2)], 1
-    )
 
     # Where each token stands: its frame, and the first frame of its window (0: the clean past).
     frame = torch.cat([torch.arange(kept), *(torch.arange(start - context, start + block) for start in starts)]).to(device)

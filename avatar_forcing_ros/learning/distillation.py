@@ -6,6 +6,9 @@ take the last velocity into account): nine of them keep 0.98 of a Gaussian's var
 
     x_0 = noise, x_i = where the teacher's guided steps of size 1 / (student's steps * substeps) lead from x_(i-1)
     L = sum_i d(student's velocity at x_(i-1), (x_i - x_(i-1)) / (sigma_i - sigma_(i-1)))
+
+What speech decides of the mouth can aim, in part, at the recorded motion instead (`lip_truth`): a sample of what a mouth might do
+is further from what it did than the mean is, and lips, unlike gestures, have one right answer.
 """
 
 from __future__ import annotations
@@ -47,26 +50,31 @@ class Distillation(nn.Module):
         drawn = df.given_signals(recipe.hear_both, recipe.hear_avatar, recipe.hear_user, batch, rng)
         hears = tuple(x.to(device) for x in drawn)
         given = df.Given.of(clip, features, hears)
+        told_speech = hears[0][:, None, None]  # without the sound there is no right answer
         noise = torch.randn(clip.avatar_motion.shape, generator=rng).to(device)
         if recipe.space == rig.SPACE:
             noise[..., LIPS] *= recipe.lip_temperature
         amount = recipe.context_noise * torch.rand(batch, 1, 1, generator=rng)
         past = clip.avatar_motion + (amount * torch.randn(noise.shape, generator=rng)).to(device)
 
-        def velocity(network: AvatarForcing, latents: Tensor, sigma: float, told: df.Given) -> Tensor:
-            """(B, T - first, D)"""
+        def condition(network: AvatarForcing, told: df.Given) -> Tensor:
+            return df.stream_condition(network, told, layout) if layout.stream else df.whole_condition(network, told)
+
+        def velocity(network: AvatarForcing, latents: Tensor, sigma: float, told: Tensor) -> Tensor:
+            """(B, T - first, D). told: the condition"""
             levels = torch.full(latents.shape[:2], sigma, device=device)
             if layout.stream:
-                return df.stream_velocity(network, past, latents, levels, told, layout)
-            return df.forcing_velocity(network, latents, levels, df.whole_condition(network, told))
+                return df.stream_velocity(network, past, latents, levels, told)
+            return df.forcing_velocity(network, latents, levels, told)
+
+        own, branches = condition(model, given), {}
+        with torch.no_grad():
+            for name in self.weights:
+                avatar, user = BRANCHES[name]
+                branches[name] = condition(teacher, df.Given(given.signals, given.known, (avatar * hears[0], user * hears[1])))
 
         def guided(latents: Tensor, sigma: float) -> Tensor:
-            total = torch.zeros_like(latents[:, first:])
-            for name, weight in self.weights.items():
-                avatar, user = BRANCHES[name]
-                told = df.Given(given.signals, given.known, (avatar * hears[0], user * hears[1]))
-                total += weight * velocity(teacher, latents, sigma, told)
-            return total
+            return sum(weight * velocity(teacher, latents, sigma, branches[name]) for name, weight in self.weights.items())
 
         loss, parts, before, latents = 0.0, {}, None, noise
         for step in self.steps:
@@ -77,7 +85,10 @@ class Distillation(nn.Module):
                     reached[:, first:] += step.change / recipe.substeps * (now if before is None else 1.5 * now - 0.5 * before)
                     before = now
             wanted = (reached - latents)[:, first:] / step.change
-            predicted = velocity(model, latents, sigma, given)
+            if recipe.lip_truth:
+                straight = ((latents - clip.avatar_motion) / sigma)[:, first:, LIPS]
+                wanted[..., LIPS] = torch.lerp(wanted[..., LIPS], straight, recipe.lip_truth * told_speech)
+            predicted = velocity(model, latents, sigma, own)
             parts[f"from {sigma:.2f}"] = df.distance(predicted, wanted, recipe.norm).mean()
             smooth = df.distance(predicted.diff(dim=1), wanted.diff(dim=1), recipe.norm).mean()
             loss = loss + parts[f"from {sigma:.2f}"] + recipe.difference_weight * smooth

@@ -28,6 +28,7 @@ LIP_REACH = 5  # frames of lag that are looked at
 LIP_WITHIN = 2  # frames of lag that a viewer does not see (ITU-R BT.1359: about 45 ms early, 125 ms late)
 GAIN_SHIFTS = 200  # of the user in time, for the gain's noise
 SAMPLE_REACH = FRAME_RATE  # frames: reactions may take a second
+SAMPLE_DRAWS = 8  # streams of a model on the sample: a single draw says little about a dozen seconds
 _LEAST_SPREAD = 0.01  # standard deviation of a true mouth that moves
 _EXPRESSION_CLUSTERS, _POSE_CLUSTERS = 15, 9
 _DRIFT_ROUND = 5  # minutes after which a long run's conversation begins again
@@ -69,7 +70,8 @@ def evaluate(
 
     speakers: folder of videos of talking people, for the lips; None leaves that out.
     conversations: how many held-out ones of `seconds` each, two or more; 0 leaves them out, and the drift with them.
-    drift_minutes: 2 or more, or 0. sample: (video of a user, sound of the avatar's speech).
+    drift_minutes: 2 or more, or 0. sample: (video of a user, sound of the avatar's speech, "" for a
+    silent avatar).
     commit: frames that a step commits, None for each model's default. known: frames that have arrived when a step
         begins, at least the committed ones and at most a block; None as live, see run_stream. seed: of everything drawn.
     progress: called with what is done next. Raises InputError for unusable input.
@@ -331,30 +333,33 @@ def _measure_sample(result: Evaluation, models, run, sample: tuple[str, str], se
     progress("tracking the user")
     user, confidence = tracked(sample[0])
     count = len(user)
-    speech = sound_of(sample[1], count)
+    speech = sound_of(sample[1], count) if sample[1] else np.zeros(count * SAMPLES_PER_FRAME, np.float32)
     try:
         voice = sound_of(sample[0], count)
     except InputError:  # a silent film of a user is a user
         voice = None
     energy = np.sqrt((speech.reshape(-1, SAMPLES_PER_FRAME) ** 2).mean(axis=1))
     for name in models:
-        avatar = run(name, "sample", seed, (voice, user, confidence), speech)
+        draws = [run(name, "sample", seed + k, (voice, user, confidence), speech) for k in range(SAMPLE_DRAWS)]
 
-        def against(true: np.ndarray, ours: np.ndarray, either_sign: bool = False) -> dict:
+        def best(true: np.ndarray, ours: list[np.ndarray], reach: int, either_sign: bool = False) -> tuple[float, int]:
+            """The one lag at which the draws' mean correlation is highest."""
+            return m.best_lag(np.mean([m.lagged_correlation(true, x, reach) for x in ours], axis=0), reach, either_sign)
+
+        def against(part: Callable[[np.ndarray], np.ndarray], either_sign: bool = False) -> dict:
             """chance_95: what 95 % of circular time shifts stay below, as the best of many lags always finds something."""
-            r, lag = m.best_lag(m.lagged_correlation(true, ours, SAMPLE_REACH), SAMPLE_REACH, either_sign)
-            moved = [np.roll(ours, shift) for shift in range(2 * SAMPLE_REACH, count - 2 * SAMPLE_REACH, 5)]
-            found = [m.best_lag(m.lagged_correlation(true, x, SAMPLE_REACH), SAMPLE_REACH, either_sign)[0] for x in moved]
+            true, ours = part(user), [part(x) for x in draws]
+            r, lag = best(true, ours, SAMPLE_REACH, either_sign)
+            shifts = range(2 * SAMPLE_REACH, count - 2 * SAMPLE_REACH, 5)
+            found = [best(true, [np.roll(x, shift) for x in ours], SAMPLE_REACH, either_sign)[0] for shift in shifts]
             chance = float(np.nanpercentile(np.abs(found), 95)) if np.isfinite(found).any() else float("nan")
-            ratio = float(ours.std() / true.std()) if true.std() > 1e-6 else float("nan")
-            return {"r": r, "lag": lag, "chance_95": chance, "std_ratio": ratio}
+            ratio = float(np.mean([x.std() for x in ours]) / true.std()) if true.std() > 1e-6 else float("nan")
+            single = [m.best_lag(m.lagged_correlation(true, x, SAMPLE_REACH), SAMPLE_REACH, either_sign)[0] for x in ours]
+            return {"r": r, "lag": lag, "chance_95": chance, "std_ratio": ratio, "draws": single}
 
-        figures = {
-            "smile": against(m.smile(user), m.smile(avatar)),
-            "mouth_width": against(m.mouth_width(user), m.mouth_width(avatar)),
-        }
+        figures = {"smile": against(m.smile), "mouth_width": against(m.mouth_width)}
         for angle in ("headPitch", "headYaw", "headRoll"):
-            figures[angle] = against(user[:, rig.INDEX[angle]], avatar[:, rig.INDEX[angle]], either_sign=True)
-        r, lag = m.best_lag(m.lagged_correlation(energy, m.jaw(avatar), LIP_REACH), LIP_REACH)
+            figures[angle] = against(lambda x, i=rig.INDEX[angle]: x[:, i], either_sign=True)
+        r, lag = best(energy, [m.jaw(x) for x in draws], LIP_REACH)
         figures["jaw_against_energy"] = {"r": r, "lag": lag}
         result.figures["models"][name]["sample"] = figures

@@ -39,7 +39,7 @@ def add_evaluate(commands) -> None:
     add("--audio-guidance", type=float, default=None, metavar="G", help="of the networks (default: the network's)")
     add("--user-guidance", type=float, default=None, metavar="G", help="of the networks (default: the network's)")
     add("--user-video", default="", metavar="VIDEO", help="a real user, for the sample measure")
-    add("--avatar-audio", default="", metavar="SOUND", help="the avatar's speech in it")
+    add("--avatar-audio", default="", metavar="SOUND", help="the avatar's speech in it (default: it is silent)")
     add("--seed", type=int, default=0)
     add("--json", default="", metavar="FILE", help="write the figures")
     add("--plots", default="", metavar="DIR", help="write plots of lips, smiles and gain")
@@ -78,8 +78,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from avatar_forcing_ros.learning.evaluate import evaluate
     from avatar_forcing_ros.learning.evaluate_report import print_table, write_figures, write_plots
 
-    if bool(arguments.user_video) != bool(arguments.avatar_audio):
-        raise InputError("the sample measure takes both: --user-video and --avatar-audio")
+    if arguments.avatar_audio and not arguments.user_video:
+        raise InputError("--avatar-audio belongs to the sample measure: give --user-video as well")
     chosen = arguments.models or ("reflex,before,embedded,no_user" if arguments.before else "reflex,embedded,no_user")
     names = [name for part in chosen.split(",") if (name := part.strip())]
     given = {"steps": arguments.passes, "audio_guidance": arguments.audio_guidance, "user_guidance": arguments.user_guidance}

@@ -93,9 +93,9 @@ def _gain(path: str) -> Callable[[dict], str]:
 def _best(path: str) -> Callable[[dict], str]:
     def show(figures: dict) -> str:
         found = _at(figures, path)
-        if found is None:
+        if found is None or not math.isfinite(found["r"]):
             return "-"
-        chance = f" ({found['chance_95']:.2f})" if "chance_95" in found else ""
+        chance = f" ({found['chance_95']:.2f})" if math.isfinite(found.get("chance_95", math.nan)) else ""
         return f"{found['r']:+.2f} at {found['lag']:+d}{chance}"
 
     return show

@@ -54,15 +54,15 @@ class Forcing(nn.Module):
         given = df.Given.of(clip, features.chunk(2), hears)
         sigma = df.noise_levels(batch, frames, block, rng).to(device)
         noise = torch.randn(clip.avatar_motion.shape, generator=rng).to(device)
-        condition = None if layout.stream and self.answer is None else df.whole_condition(model, given)
+        whole = None if layout.stream and self.answer is None else df.whole_condition(model, given)
         latents, motion, wanted = df.noisy(clip.avatar_motion, noise, sigma), clip.avatar_motion, noise - clip.avatar_motion
         if layout.stream:
             amount = recipe.context_noise * torch.rand(batch, 1, 1, generator=rng)
             past = motion + (amount * torch.randn(motion.shape, generator=rng)).to(device)
-            predicted = df.stream_velocity(model, past, latents, sigma, given, layout)
+            predicted = df.stream_velocity(model, past, latents, sigma, df.stream_condition(model, given, layout))
             latents, motion, wanted, sigma = (x[:, block:] for x in (latents, motion, wanted, sigma))
         else:
-            predicted = df.forcing_velocity(model, latents, sigma, condition)
+            predicted = df.forcing_velocity(model, latents, sigma, whole)
         flow = df.distance(predicted, wanted, recipe.norm).mean()
         parts = {"stream" if layout.stream else "forcing": flow}
         loss = flow
@@ -76,7 +76,7 @@ class Forcing(nn.Module):
             loss = loss + recipe.mouth_weight * parts["mouth"]
         if self.answer is not None:
             told = (hears[0] * hears[1])[:, None, None]
-            read = self.answer(condition)
+            read = self.answer(whole)
             parts["answer"] = (df.error_size(read - clip.avatar_motion[..., FACE], recipe.norm) * told).mean()
             loss = loss + recipe.answer_weight * parts["answer"]
         return loss, {name: float(x.detach()) for name, x in parts.items()}
@@ -229,8 +229,9 @@ def _start(recipe: Recipe) -> AvatarForcing:
     try:
         other = AvatarForcing(replace(model.config, **changes))
         state = model.state_dict()
-        for name in ("transformer.embed_condition.weight", "dual_motion_encoder.align_user.weight"):  # begin without effect
-            if name in other.state_dict() and name not in state:
+        encoder = "dual_motion_encoder"
+        for name in ("transformer.embed_condition.weight", f"{encoder}.align_user.weight", f"{encoder}.align_sound.weight"):
+            if name in other.state_dict() and name not in state:  # it begins without effect
                 state[name] = torch.zeros_like(other.state_dict()[name])
         other.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
