@@ -29,6 +29,22 @@ def real_data() -> Path | None:
     return folder if folder.is_dir() else None
 
 
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory) -> str:
+    """A file of made-up weights of a tiny network in the published motion space."""
+    import torch
+
+    from avatar_forcing_ros.models import AvatarForcing, ModelConfig, save_model
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    config = ModelConfig(
+        image_size=16, audio_front_end="log_mel", audio_dim=64, audio_width=64, audio_layers=2, width=64, depth=2,
+        heads=2, time_frequencies=32,
+    )  # fmt: skip
+    return str(save_model(AvatarForcing(config), tmp_path_factory.mktemp("weights") / "tiny.safetensors"))
+
+
 class RosWorld:
     """A domain of its own with one node of the test's, spun in a thread, and the node processes that it starts."""
 

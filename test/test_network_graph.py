@@ -4,38 +4,23 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from avatar_forcing_ros import cli
 from avatar_forcing_ros.assets import SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
 from avatar_forcing_ros.media.reader import open_media
-from avatar_forcing_ros.models import AvatarForcing, ModelConfig
-from avatar_forcing_ros.models.weights import save_model
 
 INPUTS = ("--user-video", str(SAMPLE_USER_VIDEO), "--avatar-audio", str(SAMPLE_AVATAR_AUDIO))
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> str:
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    config = ModelConfig(
-        image_size=16, audio_front_end="log_mel", audio_dim=64, audio_width=64, audio_layers=2, width=64, depth=2,
-        heads=2, time_frequencies=32,
-    )  # fmt: skip
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    return str(save_model(AvatarForcing(config), path))
 
 
 def run(*arguments) -> int:
     return cli.main(["run", *INPUTS, *map(str, arguments)])
 
 
-def test_offline_run_with_the_network_in_its_own_motion_space(tmp_path, weights):
+def test_offline_run_with_the_network_in_its_own_motion_space(tmp_path, tiny_weights):
     images = []
     for name in ("a", "b"):
         out = tmp_path / f"{name}.mp4"
-        assert run("--generator", "published", "--weights", weights, "--out", out, "--offline", "--duration", 2) == 0
+        assert run("--generator", "published", "--weights", tiny_weights, "--out", out, "--offline", "--duration", 2) == 0
         figures = json.loads(out.with_suffix(".json").read_text())
         assert figures["generator"] == "published" and figures["frames"] == 50 and figures["user_face_share"] > 0.9
         with open_media(str(out)) as reader:
@@ -43,10 +28,10 @@ def test_offline_run_with_the_network_in_its_own_motion_space(tmp_path, weights)
     assert images[0].shape == (50, 16, 16, 3) and (images[0] == images[1]).all()
 
 
-def test_live_run_with_the_network_in_every_node(tmp_path, weights):
+def test_live_run_with_the_network_in_every_node(tmp_path, tiny_weights):
     pytest.importorskip("rclpy", reason="needs ROS: a plain Python install has no graph")
     out = tmp_path / "live.mp4"
-    assert run("--generator", "published", "--weights", weights, "--out", out, "--duration", 3) == 0
+    assert run("--generator", "published", "--weights", tiny_weights, "--out", out, "--duration", 3) == 0
     figures = json.loads(out.with_suffix(".json").read_text())
     # A slow machine leaves out images; that they come, and from the network's blocks, does not depend on its speed.
     assert figures["frames"] >= 3 and figures["blocks"] >= 2 and figures["user_face_share"] > 0.5

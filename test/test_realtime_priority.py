@@ -1,4 +1,4 @@
-"""The renderer's threads that show and speak run before others, where the system allows it."""
+"""The threads that show, speak and make motion run before others, where the system allows it."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +21,29 @@ def round_robin(pid: int) -> list[int]:
     return [os.sched_getparam(t).sched_priority for t in threads if os.sched_getscheduler(t) & 0xFF == os.SCHED_RR]
 
 
+def allowed(priority: int) -> bool:
+    """Whether the system gives it: else the face is there all the same."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run_first, priority).result()
+
+
 @pytest.mark.parametrize("asked", [0, 2])
 def test_the_threads_that_show_and_speak_run_first_where_the_system_allows_it(ros, asked):
-    with ThreadPoolExecutor(1) as pool:
-        allowed = pool.submit(run_first, 2).result()  # else the face is there all the same
-    given, frames = asked if allowed else 0, ros.collect(AvatarFrame, "/avatar_frame")
+    given, frames = asked if allowed(2) else 0, ros.collect(AvatarFrame, "/avatar_frame")
     diagnostics = ros.collect(DiagnosticArray, "/diagnostics")
     node = ros.start("renderer", "renderer", avatar="screen_face", size=128, realtime_priority=asked)
     ros.wait_for(lambda: frames, "the calm face")
     ros.wait_for(lambda: told(diagnostics, "renderer", "real-time priority") == str(given), "the priority in the diagnostics")
     assert round_robin(node.pid) == ([given, given] if given else [])
+
+
+@pytest.mark.parametrize("back_end", ["embedded", "published"])
+def test_the_thread_that_makes_motion_runs_first_if_it_needs_one_core(ros, back_end, tiny_weights):
+    given = 1 if back_end == "embedded" and allowed(1) else 0
+    diagnostics = ros.collect(DiagnosticArray, "/diagnostics")
+    options = {"weights": tiny_weights} if back_end == "published" else {}
+    node = ros.start("motion_generator", "motion_generator", generator=back_end, **options)
+    ros.wait_for(
+        lambda: told(diagnostics, "motion_generator", "real-time priority") == str(given), "the priority in the diagnostics"
+    )
+    assert round_robin(node.pid) == ([given] if given else [])

@@ -35,6 +35,7 @@ from avatar_forcing_ros.timeline import (
 _BEHIND_NS = NANOSECONDS // 2  # further behind, steps are left out
 _RENDERER_SILENT_NS = NANOSECONDS  # after so long its presentation times are not known any more
 _TRANSPORT_NS = 2 * MILLISECOND  # of a message from node to node
+_ONE_CORE = ("reflex", "embedded")  # back ends whose step computes on one core, for some ten ms
 _ANCHOR = ("time_constant", "dead_band", "gain", "slew")
 
 
@@ -74,6 +75,7 @@ class MotionGenerator(AvatarNode):
         self.declare("anchor_slew", -1.0, "largest correction per frame; -1: as the back end has it", -1.0, 1.0)
         self.declare("seed", 0, "seed of what is random in the motion", 0, 2**31 - 1)
         self.declare("input_wait", 0.08, "seconds to wait for late speech while no renderer tells when images are due", 0.0, 0.4)
+        self.declare("realtime_priority", 1, "of the thread that makes motion, with a back end that needs one core and the system's leave; 0: as any", 0, 50)
         self._lock = threading.Condition()
 
     def setup(self) -> None:
@@ -119,7 +121,9 @@ class MotionGenerator(AvatarNode):
         self.create_subscription(AudioFrames, "speech/audio_frames", self._on_speech, profile)
         self.create_subscription(MotionLatent, "user/motion", self._on_motion, profile)
         self.create_subscription(AvatarFrame, "avatar_frame", self._on_shown, qos.reliable(10))
-        self.run_thread(self._generate)
+        # A step that other nodes interrupt is late; one that keeps all cores for seconds must not run before them.
+        small = self._generator.name in _ONE_CORE
+        self.run_thread(self._generate, self.param("realtime_priority") if small else 0)
 
     def stop(self) -> None:
         with self._lock:
@@ -253,7 +257,8 @@ class MotionGenerator(AvatarNode):
         budget_ms = 1000 * self._commit / FRAME_RATE
         compute_ms = self._compute_ms.quantile(50)
         values = {"back end": self._generator.name, "commit frames": self._commit, "compute ms": compute_ms,
-                  "real-time factor": compute_ms / budget_ms, "queued speech frames": self._queued_speech()}  # fmt: skip
+                  "real-time factor": compute_ms / budget_ms, "queued speech frames": self._queued_speech(),
+                  "real-time priority": self.realtime_priority}  # fmt: skip
         if self.unusable:
             return DiagnosticStatus.ERROR, self.unusable, values
         if compute_ms > budget_ms:

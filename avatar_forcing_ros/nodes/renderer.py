@@ -62,7 +62,7 @@ class Renderer(AvatarNode):
         self.declare("presentation_delay_low", 0.06, "bound of the measured delay, seconds", 0.02, 5.0)
         self.declare("presentation_delay_high", 1.0, "bound of the measured delay, seconds", 0.02, 5.0)
         self.declare("presentation_reserve", 0.015, "seconds kept over the delay that blocks have needed", 0.0, 1.0)
-        self.declare("realtime_priority", 1, "of the threads that show images and speak, where the system allows it; 0: as any", 0, 50)
+        self.declare("realtime_priority", 2, "of the threads that show images and speak, where the system allows it; 0: as any", 0, 50)
         self.declare("jpeg_quality", 85, "of image_raw/compressed", 10, 100)
         self.declare("frame_id", "avatar", "frame_id of the images")
         self._lock = threading.Condition()
