@@ -10,7 +10,7 @@ import torch
 from avatar_forcing_ros.cli import main
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.base import BlockSignals
-from avatar_forcing_ros.generators.embedded import LIPS, EmbeddedGenerator
+from avatar_forcing_ros.generators.embedded import EmbeddedGenerator
 from avatar_forcing_ros.installation import share_file
 from avatar_forcing_ros.learning import diffusion_forcing as df
 from avatar_forcing_ros.learning.batches import ClipSource
@@ -18,7 +18,6 @@ from avatar_forcing_ros.learning.corpus import VERSION, write_recipe, write_shar
 from avatar_forcing_ros.learning.recipe import Recipe
 from avatar_forcing_ros.learning.train import Trainer
 from avatar_forcing_ros.models import AvatarForcing, Identity, ModelConfig, load_model, save_model
-from avatar_forcing_ros.models.flow_matching import schedule
 from avatar_forcing_ros.motion import rig
 
 
@@ -171,36 +170,6 @@ def test_a_distilled_network_goes_in_few_steps_where_its_teacher_went_in_many(co
     options = EmbeddedGenerator(tmp_path / "model.safetensors").options
     assert (options.steps, options.audio_guidance, options.user_guidance) == (5, 1.0, 1.0)
     assert EmbeddedGenerator(trained, {"user_guidance": 3.0}).options.steps == 10
-
-
-def test_lips_that_aim_at_the_recorded_motion(corpus, trained, tmp_path, monkeypatch):
-    """With `lip_truth` 1 the mouth's aim leads from every step straight to the recording, while the teacher's path, which the
-    steps begin from, stays as it is; the rest of the face, and clips without sound, keep the teacher's aim."""
-    recipe = Recipe.read(
-        share_file("config/learning/tiny_distillation.yaml"), corpus=corpus, start=trained, hear_both=0.5, hear_avatar=0.0, passes=4
-    )
-    aims, kept = {}, df.distance
-    for share in (0.0, 1.0):
-        trainer = Trainer(replace(recipe, lip_truth=share), tmp_path / str(share), show=lambda line: None)
-        clip, found = trainer.source.draw(8, augment=False), []
-
-        def distance(predicted, wanted, norm, found=found):
-            found.append(wanted)
-            return kept(predicted, wanted, norm)
-
-        monkeypatch.setattr(df, "distance", distance)
-        trainer.stage(trainer.model, clip, torch.Generator().manual_seed(3))
-        aims[share] = found[::2]  # every other one is of the frame-to-frame changes
-    rest = [i for i in range(rig.DIM) if i not in LIPS]
-    heard = (aims[0.0][0] != aims[1.0][0]).any(2).any(1)
-    assert 0 < heard.sum() < 8
-    first = len(clip.avatar_motion[0]) - aims[1.0][0].shape[1]
-    sigmas, steps = [1.0, 0.5], schedule(4)
-    for teachers, blended in zip(aims[0.0], aims[1.0], strict=True):
-        assert torch.equal(teachers[..., rest], blended[..., rest])
-    begin, middle = (clip.avatar_motion[:, first:] + s * aim for s, aim in zip(sigmas, aims[1.0], strict=True))
-    went = steps[0].change * aims[0.0][0]
-    torch.testing.assert_close((middle - begin)[heard][..., LIPS], went[heard][..., LIPS], atol=2e-2, rtol=0)
 
 
 def test_the_published_space_trains_from_waveforms(tmp_path):

@@ -6,9 +6,6 @@ take the last velocity into account): nine of them keep 0.98 of a Gaussian's var
 
     x_0 = noise, x_i = where the teacher's guided steps of size 1 / (student's steps * substeps) lead from x_(i-1)
     L = sum_i d(student's velocity at x_(i-1), (x_i - x_(i-1)) / (sigma_i - sigma_(i-1)))
-
-What speech decides of the mouth can aim, in part, at the recorded motion instead (`lip_truth`): a sample of what a mouth might do
-is further from what it did than the mean is, and lips, unlike gestures, have one right answer.
 """
 
 from __future__ import annotations
@@ -50,7 +47,6 @@ class Distillation(nn.Module):
         drawn = df.given_signals(recipe.hear_both, recipe.hear_avatar, recipe.hear_user, batch, rng)
         hears = tuple(x.to(device) for x in drawn)
         given = df.Given.of(clip, features, hears)
-        told_speech = hears[0][:, None, None]  # without the sound there is no right answer
         noise = torch.randn(clip.avatar_motion.shape, generator=rng).to(device)
         if recipe.space == rig.SPACE:
             noise[..., LIPS] *= recipe.lip_temperature
@@ -85,9 +81,6 @@ class Distillation(nn.Module):
                     reached[:, first:] += step.change / recipe.substeps * (now if before is None else 1.5 * now - 0.5 * before)
                     before = now
             wanted = (reached - latents)[:, first:] / step.change
-            if recipe.lip_truth:
-                straight = ((latents - clip.avatar_motion) / sigma)[:, first:, LIPS]
-                wanted[..., LIPS] = torch.lerp(wanted[..., LIPS], straight, recipe.lip_truth * told_speech)
             predicted = velocity(model, latents, sigma, own)
             parts[f"from {sigma:.2f}"] = df.distance(predicted, wanted, recipe.norm).mean()
             smooth = df.distance(predicted.diff(dim=1), wanted.diff(dim=1), recipe.norm).mean()

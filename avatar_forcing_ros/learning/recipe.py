@@ -32,9 +32,8 @@ class Recipe:
     preference_weight, beta: of the preference stage (published: 0.1, 1000); losers: how many clips the loser model makes.
     guidance_steps: network passes of a loser. passes: of the student of a distillation, per block as generators count them;
     substeps: the teacher's Euler steps within one of the student's; audio_guidance, user_guidance: its scales;
-    lip_temperature: scale of the noise that the mouth's motion begins as, as of generators/embedded.py; lip_truth: how far the
-    mouth's aim lies from the teacher's motion, 0, toward the recorded one, 1 (rig space). freeze_audio: leave the audio
-    encoder's trunk as it is.
+    lip_temperature: scale of the noise that the mouth's motion begins as, as of generators/embedded.py. freeze_audio: leave the
+    audio encoder's trunk as it is.
     save_every, valid_every, log_every: steps. threads: of the CPU, 0: as PyTorch likes.
     """
 
@@ -68,7 +67,6 @@ class Recipe:
     audio_guidance: float = 2.0
     user_guidance: float = 2.0
     lip_temperature: float = 1.0
-    lip_truth: float = 0.0
     freeze_audio: bool = False
     seed: int = 0
     device: str = "auto"
