@@ -5,8 +5,7 @@ makes when it is not told of the user, so what distinguishes the two, the reacti
     L_DPO = -E log sigmoid(-beta [(d(w) - d_ref(w)) - (d(l) - d_ref(l))]),   d(m) = |velocity wanted - velocity predicted|
 
 with the same noise and levels for winner w and loser l, all conditions on both, and the model before this stage as
-reference. In the rig space d leaves out what speech decides of the mouth: lips are no reaction, and a model that learns to
-prefer other lips to its own follows the sound less well (docs/training.md).
+reference.
 """
 
 from __future__ import annotations
@@ -20,13 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from avatar_forcing_ros.generators.embedded import LIPS
 from avatar_forcing_ros.learning import diffusion_forcing as df
 from avatar_forcing_ros.learning.batches import ClipSource
 from avatar_forcing_ros.learning.recipe import Recipe
 from avatar_forcing_ros.models import AvatarForcing
 from avatar_forcing_ros.models.flow_matching import schedule
-from avatar_forcing_ros.motion import rig
 
 
 class Preference(nn.Module):
@@ -37,7 +34,6 @@ class Preference(nn.Module):
         """forcing: the loss of the first stage, a part of this one."""
         super().__init__()
         self.recipe, self.forcing = recipe, forcing
-        self.judged = [i for i in range(model.config.motion_dim) if recipe.space != rig.SPACE or i not in LIPS]
         self._reference = [copy.deepcopy(model).eval().requires_grad_(False)]  # in a list: no part of the checkpoint
         self.pairs = self._make_pairs(source, show)
 
@@ -87,11 +83,10 @@ class Preference(nn.Module):
             features = df.encode_sound(network, torch.cat([pair.avatar_sound, pair.user_sound]), frames)
             given = torch.ones(batch, device=device)
             condition = df.whole_condition(network, df.Given.of(pair, features.chunk(2), (given, given)))
-            found = []
-            for motion in (pair.avatar_motion, loser):
-                predicted = df.forcing_velocity(network, df.noisy(motion, noise, sigma), sigma, condition)
-                found.append(df.distance(predicted[..., self.judged], (noise - motion)[..., self.judged], recipe.norm))
-            return tuple(found)
+            return tuple(
+                df.distance(df.forcing_velocity(network, df.noisy(motion, noise, sigma), sigma, condition), noise - motion, recipe.norm)
+                for motion in (pair.avatar_motion, loser)
+            )
 
         won, lost = distances(model)
         with torch.no_grad():
