@@ -29,7 +29,8 @@ class NetworkOptions:
     "bfloat16", "float16". compile: "none", "compile" (torch.compile) or "graph" (the whole block as one CUDA graph), both
     for a GPU. steps: network passes per block as the release counts them. Guidance scales: 1 follows the condition, more
     exaggerates it, 0 ignores it. anchor: None lets the slow mean pose drift. lip_temperature: scale of the noise that the
-    mouth's motion begins as, in the rig space: speech says what a mouth does, so less is left to chance there.
+    mouth's motion begins as, in the rig space: speech says what a mouth does, so less is left to chance there;
+    lid_temperature: of the lids', where chance is all: few steps draw blinks less often than they are.
     """
 
     device: str = "auto"
@@ -40,6 +41,7 @@ class NetworkOptions:
     user_guidance: float = 1.0
     anchor: Anchor | None = Anchor()
     lip_temperature: float = 1.0
+    lid_temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if self.compile not in COMPILE_MODES:
