@@ -47,7 +47,8 @@ def test_training_sees_what_the_stream_computes(commit):
     there = (torch.ones(1, 60, dtype=torch.bool),) * 3
     given = df.Given(tuple(x[:, clip] for x in signals), there, (torch.ones(1), torch.ones(1)))
     layout = df.Layout(True, commit, 10, 10)
-    trained = df.stream_velocity(model, clean, noisy, torch.ones(1, 60), df.stream_condition(model, given, layout))[:, -10:][:, :commit]
+    condition = df.stream_condition(model, given, layout)
+    trained = df.stream_velocity(model, clean, noisy, torch.ones(1, 60), condition)[:, -10:][:, :commit]
     assert float((streamed - trained).norm() / trained.norm()) < 1e-4
     assert float(trained.norm()) > 1.0
 
@@ -67,7 +68,8 @@ def test_nothing_leaks_from_frames_that_have_not_come():
 
     def run(clip, sound):
         given = df.Given.of(clip, sound, (torch.ones(1), torch.ones(1)))
-        return df.stream_velocity(model, clip.avatar_motion, noisy, sigma, df.stream_condition(model, given, layout))[0, :10]  # frames 10..19
+        condition = df.stream_condition(model, given, layout)
+        return df.stream_velocity(model, clip.avatar_motion, noisy, sigma, condition)[0, :10]  # frames 10..19
 
     base = run(clip, sound)
     def with_user_from(frame):

@@ -178,9 +178,7 @@ def stream_condition(model: AvatarForcing, given: Given, layout: Layout) -> Tens
     return torch.cat([of_past, conditions[:, block // commit :: block // commit].flatten(1, 2)], 1)
 
 
-def stream_velocity(
-    model: AvatarForcing, clean: Tensor, latents: Tensor, sigma: Tensor, condition: Tensor
-) -> Tensor:
+def stream_velocity(model: AvatarForcing, clean: Tensor, latents: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
     """Velocity (B, T - 10, D) of all blocks but the first, each behind a clean past.
 
     clean: (B, T, D), the past as the stream would remember it; latents: (B, T, D) noisy; sigma: (B, T); condition: of

@@ -11,6 +11,7 @@ take the last velocity into account): nine of them keep 0.98 of a Gaussian's var
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -63,14 +64,15 @@ class Distillation(nn.Module):
                 return df.stream_velocity(network, past, latents, levels, told)
             return df.forcing_velocity(network, latents, levels, told)
 
-        own, branches = condition(model, given), {}
+        own, branches = condition(model, given), []  # of the student; of the teacher's branches, with their weights
         with torch.no_grad():
-            for name in self.weights:
+            for name, weight in self.weights.items():
                 avatar, user = BRANCHES[name]
-                branches[name] = condition(teacher, df.Given(given.signals, given.known, (avatar * hears[0], user * hears[1])))
+                told = replace(given, hears=(avatar * hears[0], user * hears[1]))
+                branches.append((weight, condition(teacher, told)))
 
         def guided(latents: Tensor, sigma: float) -> Tensor:
-            return sum(weight * velocity(teacher, latents, sigma, branches[name]) for name, weight in self.weights.items())
+            return sum(weight * velocity(teacher, latents, sigma, told) for weight, told in branches)
 
         loss, parts, before, latents = 0.0, {}, None, noise
         for step in self.steps:

@@ -5,7 +5,7 @@ docs/evaluation.md defines the figures. The true motion is measured like a model
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,8 +70,7 @@ def evaluate(
 
     speakers: folder of videos of talking people, for the lips; None leaves that out.
     conversations: how many held-out ones of `seconds` each, two or more; 0 leaves them out, and the drift with them.
-    drift_minutes: 2 or more, or 0. sample: (video of a user, sound of the avatar's speech, "" for a
-    silent avatar).
+    drift_minutes: 2 or more, or 0. sample: (video of a user, sound of the avatar's speech or "" for a silent avatar).
     commit: frames that a step commits, None for each model's default. known: frames that have arrived when a step
         begins, at least the committed ones and at most a block; None as live, see run_stream. seed: of everything drawn.
     progress: called with what is done next. Raises InputError for unusable input.
@@ -328,6 +327,11 @@ def _measure_drift(figures: dict, models, run, talks: list[Conversation], minute
     figures["models"][TRUE]["drift"] = m.drift(motion[0], repeats)
 
 
+def _curves(true: np.ndarray, draws: Iterable[np.ndarray], reach: int) -> np.ndarray:
+    """(draws, 2 reach + 1): `lagged_correlation` of each."""
+    return np.stack([m.lagged_correlation(true, x, reach) for x in draws])
+
+
 def _measure_sample(result: Evaluation, models, run, sample: tuple[str, str], seed: int, progress) -> None:
     """A real user and the avatar's separate speech: no truth, so the avatar is set against the user and its own sound."""
     progress("tracking the user")
@@ -342,24 +346,24 @@ def _measure_sample(result: Evaluation, models, run, sample: tuple[str, str], se
     for name in models:
         draws = [run(name, "sample", seed + k, (voice, user, confidence), speech) for k in range(SAMPLE_DRAWS)]
 
-        def best(true: np.ndarray, ours: list[np.ndarray], reach: int, either_sign: bool = False) -> tuple[float, int]:
-            """The one lag at which the draws' mean correlation is highest."""
-            return m.best_lag(np.mean([m.lagged_correlation(true, x, reach) for x in ours], axis=0), reach, either_sign)
-
         def against(part: Callable[[np.ndarray], np.ndarray], either_sign: bool = False) -> dict:
             """chance_95: what 95 % of circular time shifts stay below, as the best of many lags always finds something."""
-            true, ours = part(user), [part(x) for x in draws]
-            r, lag = best(true, ours, SAMPLE_REACH, either_sign)
+            true, ours = part(user), np.stack([part(x) for x in draws])
+
+            def best(curve: np.ndarray) -> tuple[float, int]:
+                return m.best_lag(curve, SAMPLE_REACH, either_sign)
+
+            each = _curves(true, ours, SAMPLE_REACH)
+            r, lag = best(each.mean(axis=0))
             shifts = range(2 * SAMPLE_REACH, count - 2 * SAMPLE_REACH, 5)
-            found = [best(true, [np.roll(x, shift) for x in ours], SAMPLE_REACH, either_sign)[0] for shift in shifts]
+            found = [best(_curves(true, np.roll(ours, shift, axis=1), SAMPLE_REACH).mean(axis=0))[0] for shift in shifts]
             chance = float(np.nanpercentile(np.abs(found), 95)) if np.isfinite(found).any() else float("nan")
-            ratio = float(np.mean([x.std() for x in ours]) / true.std()) if true.std() > 1e-6 else float("nan")
-            single = [m.best_lag(m.lagged_correlation(true, x, SAMPLE_REACH), SAMPLE_REACH, either_sign)[0] for x in ours]
-            return {"r": r, "lag": lag, "chance_95": chance, "std_ratio": ratio, "draws": single}
+            ratio = float(ours.std(axis=1).mean() / true.std()) if true.std() > 1e-6 else float("nan")
+            return {"r": r, "lag": lag, "chance_95": chance, "std_ratio": ratio, "draws": [best(curve)[0] for curve in each]}
 
         figures = {"smile": against(m.smile), "mouth_width": against(m.mouth_width)}
         for angle in ("headPitch", "headYaw", "headRoll"):
             figures[angle] = against(lambda x, i=rig.INDEX[angle]: x[:, i], either_sign=True)
-        r, lag = best(energy, [m.jaw(x) for x in draws], LIP_REACH)
+        r, lag = m.best_lag(_curves(energy, [m.jaw(x) for x in draws], LIP_REACH).mean(axis=0), LIP_REACH)
         figures["jaw_against_energy"] = {"r": r, "lag": lag}
         result.figures["models"][name]["sample"] = figures
