@@ -6,6 +6,7 @@ import torch
 
 from avatar_forcing_ros.audio.normaliser import NOISE_RMS, SpeechNormaliser
 from avatar_forcing_ros.models import AvatarForcing, ModelConfig
+from avatar_forcing_ros.models.audio_encoder import LogMelEncoder, amplify
 from avatar_forcing_ros.models.rolling_audio import RollingAudio
 
 
@@ -97,3 +98,13 @@ def test_a_frame_never_hears_the_future(model):
 def test_log_mel_of_speech_is_of_usual_size(model):
     spectra = model.audio_encoder.spectra(torch.from_numpy(SpeechNormaliser().push(speech(8, 0.1)))[None], 200)[:, 50:]
     assert abs(float(spectra.mean())) < 1.0 and 0.2 < float(spectra.std()) < 2.0
+
+
+@pytest.mark.parametrize("decibels", [-12.0, 6.0])
+def test_amplified_spectra_are_those_of_the_amplified_sound(decibels):
+    encoder = LogMelEncoder(ModelConfig.embedded())
+    sound = torch.from_numpy(speech(2, 0.5))[None]
+    louder = encoder.spectra(sound * 10 ** (decibels / 20), 50)
+    torch.testing.assert_close(amplify(encoder.spectra(sound, 50), torch.tensor(decibels)), louder, atol=1e-3, rtol=0)
+    silence = encoder.spectra(torch.zeros(1, 3200), 5)
+    torch.testing.assert_close(amplify(silence, torch.tensor(20.0)), silence, atol=1e-3, rtol=0)

@@ -85,6 +85,28 @@ def test_what_the_conditions_tell_is_read_by_a_head_that_is_thrown_away(corpus, 
     assert not [name for name in load_model(tmp_path / "model.safetensors").state_dict() if "answer" in name]
 
 
+def test_sounds_pass_another_microphone_in_training_alone(corpus, trained):
+    """Everything but the sound stays; a response is one for a whole clip, and a part of the bands is masked."""
+    from avatar_forcing_ros.learning.corpus import load_corpus
+
+    model = load_model(trained)
+    loaded = load_corpus(corpus)
+    as_it_is = ClipSource(loaded, model, 3).draw(16)
+    source = ClipSource(loaded, model, 3, response_spread=15.0)
+    passed = source.draw(16)
+    assert torch.equal(as_it_is.avatar_motion, passed.avatar_motion) and torch.equal(as_it_is.user_motion, passed.user_motion)
+    for before, after in ((as_it_is.avatar_sound, passed.avatar_sound), (as_it_is.user_sound, passed.user_sound)):
+        masked = (after == -0.5).all(1)  # (B, 4 * bands)
+        assert 0.05 < float(masked.float().mean()) < 0.3 and len({float(x.sum()) for x in masked}) > 4
+        # Far above the floor a response is a constant in each band.
+        loud = (before > 0.0) & (after > -0.8) & ~masked[:, None]
+        shift = torch.where(loud, after - before, torch.nan)
+        first = torch.nanmedian(shift, dim=1, keepdim=True).values
+        assert float((shift - first).nan_to_num().abs().max()) < 0.05
+        assert 0.3 < float(first[~first.isnan()].std()) < 1.5  # 15 dB are 0.86
+    assert not (source.draw(16, augment=False).avatar_sound == -0.5).all(1).any()
+
+
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(corpus, tmp_path):
     recipe = tiny(corpus, steps=8, save_every=4, valid_every=100)
     whole, _ = train(recipe, tmp_path / "whole")

@@ -78,11 +78,19 @@ def mel_filters(bands: int, bins: int) -> Tensor:
     return torch.minimum(rising, falling).clamp(min=0.0)
 
 
+def amplify(spectra: Tensor, decibels: Tensor) -> Tensor:
+    """Spectra of the same sound with each band amplified: (..., 4 * bands) as `LogMelEncoder.spectra` gives them. decibels: what
+    broadcasts to that. Silence stays silence."""
+    power = ((4.0 * (spectra + 0.5)).exp() - LogMelEncoder.FLOOR).clamp(min=0.0)
+    return (power * 10.0 ** (decibels / 10.0) + LogMelEncoder.FLOOR).log() / 4.0 - 0.5
+
+
 class LogMelEncoder(nn.Module):
     """Four log-mel spectra per frame and a few causal convolutions: a frame never sees sound after its end,
     so encoding a stream piece by piece, with the history that `history_frames` tells, equals encoding the whole."""
 
     WINDOW, SPECTRA = 512, 4  # samples of one spectrum; spectra per frame
+    FLOOR = 1e-2  # power of a band that is silent
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -107,7 +115,7 @@ class LogMelEncoder(nn.Module):
         windows = F.pad(waveform, (self.WINDOW - hop, 0)).unfold(1, self.WINDOW, hop)  # (B, 4 T, window)
         power = torch.fft.rfft(windows.float() * self.taper.float()).abs().square()
         mel = power @ self.filters.float().T  # (B, 4 T, bands)
-        return ((mel + 1e-2).log() / 4.0 - 0.5).unflatten(1, (frame_count, self.SPECTRA)).flatten(2)
+        return ((mel + self.FLOOR).log() / 4.0 - 0.5).unflatten(1, (frame_count, self.SPECTRA)).flatten(2)
 
     def forward(self, waveform: Tensor, frame_count: int) -> Tensor:
         """waveform (B, N) at 16 kHz, unit variance -> (B, frame_count, audio_dim)."""
