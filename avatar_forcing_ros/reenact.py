@@ -9,7 +9,7 @@ from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
 from avatar_forcing_ros.media.writer import VideoWriter
 from avatar_forcing_ros.motion import Avatar, make_tracker, rig
-from avatar_forcing_ros.motion.tracker import FaceTracker
+from avatar_forcing_ros.motion.tracker import FaceTracker, face_at_rest
 from avatar_forcing_ros.timeline import FRAME_RATE
 
 TILE = 256  # pixels of one picture of the sheet
@@ -101,21 +101,32 @@ def turntable(avatar: Avatar, out: str) -> None:
 def reenact(driver: str, avatar: Avatar, out: str, progress=lambda frames: None) -> dict:
     """Puts the tracked motion of a video on a face, frame by frame, with the video's sound, into an mp4.
 
+    The video is seen twice where the tracker learns the face at rest: the first time for that. progress: called with the
+    images seen so far, of both times.
     Returns frames and the share of them that showed a face. Raises InputError where the driver has no video or no face.
     """
     with open_media(driver) as reader:
         if not reader.has_video:
             raise InputError(f"{driver}: has no video to take motion from")
+        first, frames, seen = 0, 0, 0
+
+        def images():
+            nonlocal first
+            for _, image in video_on_grid(reader):
+                yield image
+                first += 1
+                progress(first)
+
         # Nothing is made up from this motion, so the slightest movement of the lips counts.
-        tracker = FaceTracker(calm=0.0) if avatar.space == rig.SPACE else make_tracker(avatar.space)
-        frames = seen = 0
+        in_rig = avatar.space == rig.SPACE
+        tracker = FaceTracker(neutral=face_at_rest(images()), calm=0.0) if in_rig else make_tracker(avatar.space)
         with VideoWriter(out, fps=FRAME_RATE) as writer:
             for index, image in video_on_grid(reader):
                 face = tracker.track(image, index / FRAME_RATE)
-                picture = avatar.render(face.motion, index) if avatar.space == rig.SPACE else avatar.render(face.motion)
+                picture = avatar.render(face.motion, index) if in_rig else avatar.render(face.motion)
                 writer.write_frame(index, picture)
                 frames, seen = frames + 1, seen + (face.confidence > 0.5)
-                progress(frames)
+                progress(first + frames)
             position = 0
             for chunk in audio_16k(reader) if reader.has_audio else ():
                 writer.write_audio(position, chunk)

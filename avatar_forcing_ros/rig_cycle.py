@@ -1,7 +1,7 @@
 """Whether the rig means the same to the face that draws it and to the tracker that measures it.
 
 An avatar is driven with known coefficients, one after the other and mixed; its pictures are tracked like a camera's, by
-the package's tracker and by MediaPipe's landmarks as they are: without filters, learning or memory.
+the package's tracker, which is shown the face at rest, and by MediaPipe's landmarks as they are: without filters or memory.
 """
 
 from __future__ import annotations
@@ -89,11 +89,13 @@ def sequence() -> tuple[np.ndarray, dict[str, slice]]:
 
 
 def run_cycle(avatar: Avatar) -> Cycle:
-    """Draws the sequence with a face of the rig and tracks its pictures. Deterministic; some seconds."""
+    """Draws the sequence with a face of the rig and tracks its pictures. Deterministic; some seconds. Raises InputError for a
+    face that the tracker does not find."""
     drawn, stretches = sequence()
     faces, seen, true = [], [], []
     mesh = open_face_mesh(max_num_faces=1, refine_landmarks=True)
-    with contextlib.closing(FaceTracker()) as tracker, contextlib.closing(mesh):
+    tracker = FaceTracker(neutral=avatar.render(rig.neutral()))
+    with contextlib.closing(tracker), contextlib.closing(mesh):
         for i, motion in enumerate(drawn):
             picture = avatar.render(motion)
             faces.append(tracker.track(picture, i / FRAME_RATE))

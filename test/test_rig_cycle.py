@@ -78,6 +78,12 @@ def test_a_one_sided_smile_stays_on_its_side(cycle):
     assert left > 0.5 and right < 0.4 * left
 
 
+def test_lids_that_close_do_not_turn_the_eyes(cycle):
+    where = cycle.stretches["+".join(BLINK)]
+    gaze = cycle.tracked[where][:, [rig.INDEX["gazeX"], rig.INDEX["gazeY"]]]
+    assert np.abs(gaze).max() < 0.25
+
+
 def test_the_tracker_lags_by_a_frame_at_most(cycle):
     where, drawn, tracked = cycle.stretches[MIXED], cycle.drawn, cycle.tracked
     for name in ("headYaw", "headRoll", "jawOpen", "eyeBlinkLeft"):

@@ -13,7 +13,7 @@ from avatar_forcing_ros.motion import landmarks, rig
 from avatar_forcing_ros.motion.expression import NeutralLearner, expression_of
 from avatar_forcing_ros.motion.landmarks import AT, MEASURES, TYPICAL
 from avatar_forcing_ros.motion.portrait import PortraitAvatar
-from avatar_forcing_ros.motion.tracker import FaceTracker
+from avatar_forcing_ros.motion.tracker import FaceTracker, face_at_rest
 
 RATE = 25.0
 SMILE = ["cornerOutRight", "cornerOutLeft", "cornerUpRight", "cornerUpLeft"]
@@ -326,6 +326,35 @@ def test_a_known_neutral_is_used(avatar):
     again, _, _ = follow(other, [smiling] * 10)
     other.close()
     np.testing.assert_allclose(again[-1], motions[9], atol=1e-5)
+
+
+def test_a_recording_seen_before_shows_no_shift_while_its_rest_is_learned(avatar):
+    """The same smile at the beginning and at the end measures the same."""
+    smile = [avatar.render(rig.pose(mouthSmileLeft=0.5, mouthSmileRight=0.5))] * 20
+    recording = smile + [avatar.photo] * 60 + smile
+    shifts = []
+    for rest in (None, face_at_rest(recording)):
+        tracker = FaceTracker(neutral=rest)
+        motions, _, _ = follow(tracker, recording)
+        tracker.close()
+        shifts.append(abs(float((motions[-1] - motions[18])[rig.INDEX["mouthSmileLeft"]])))
+    assert shifts[1] < 0.03 < 0.1 < shifts[0]
+
+
+def test_no_face_in_a_recording_has_no_rest(avatar):
+    assert face_at_rest([np.zeros((64, 64, 3), np.uint8)] * 3) is None
+
+
+def test_less_calm_shows_more_of_a_quick_small_movement(avatar):
+    swing = [0.12 + 0.12 * np.sin(2 * np.pi * 3.0 * i / RATE) for i in range(25)]
+    recording = [avatar.photo] * 5 + [avatar.render(rig.pose(mouthStretchLeft=x, mouthStretchRight=x)) for x in swing]
+    seen = []
+    for calm in (1.0, 0.0):
+        tracker = FaceTracker(neutral=avatar.photo, calm=calm)
+        motions, _, _ = follow(tracker, recording)
+        tracker.close()
+        seen.append(motions[10:, rig.INDEX["mouthStretchLeft"]].std())
+    assert seen[1] > 1.2 * seen[0]
 
 
 @pytest.mark.parametrize(

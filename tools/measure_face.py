@@ -22,7 +22,7 @@ from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh
 from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.motion.portrait import PortraitAvatar
 from avatar_forcing_ros.motion.portrait_source import Source
-from avatar_forcing_ros.motion.tracker import FaceTracker
+from avatar_forcing_ros.motion.tracker import FaceTracker, face_at_rest
 from avatar_forcing_ros.rig_cycle import MIXED, MIXED_NAMES, REQUIRED, run_cycle, sequence
 from avatar_forcing_ros.timeline import FRAME_RATE
 
@@ -79,7 +79,7 @@ def reenact(sources: list[str]) -> None:
     for source in sources:
         with open_media(source) as reader:
             pictures = [image for _, image in video_on_grid(reader)]
-        tracker = FaceTracker(calm=0.0)
+        tracker = FaceTracker(neutral=face_at_rest(pictures), calm=0.0)
         motions = [tracker.track(image, i / FRAME_RATE).motion for i, image in enumerate(pictures)]
         tracker.close()
         own, shown = mouth_of(pictures)[5:], mouth_of(avatar.render(m) for m in motions)[5:]

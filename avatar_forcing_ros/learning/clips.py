@@ -74,17 +74,14 @@ def tracked(source: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _track(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    from avatar_forcing_ros.motion.tracker import FaceTracker
+    from avatar_forcing_ros.motion.tracker import FaceTracker, face_at_rest
 
     with open_media(str(path)) as reader:
         if not reader.has_video:
             raise InputError(f"{path} has no images")
-        neutral = None
-        for _ in range(2):
-            tracker = FaceTracker(neutral=neutral)
-            faces = [tracker.track(image, index / FRAME_RATE) for index, image in video_on_grid(reader)]
-            neutral = tracker.neutral_face
-            tracker.close()
+        tracker = FaceTracker(neutral=face_at_rest(image for _, image in video_on_grid(reader)))
+        faces = [tracker.track(image, index / FRAME_RATE) for index, image in video_on_grid(reader)]
+        tracker.close()
     motion = np.stack([face.motion for face in faces]).astype(np.float32)
     return motion, np.array([face.confidence for face in faces], np.float32)
 

@@ -7,6 +7,7 @@ in the units of rig.py against the person's neutral face, which is learned while
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +17,7 @@ from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.motion import landmarks, rig
 from avatar_forcing_ros.motion.expression import NeutralFace, NeutralLearner, expression_of
 from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh, restart
+from avatar_forcing_ros.timeline import FRAME_RATE
 
 _LARGEST_SIDE = 640  # pixels; the mesh looks at 192 x 192 of a face, more costs time and shows nothing
 _SMALLEST_SIDE = 32
@@ -46,7 +48,7 @@ class FaceTracker:
     neutral: the person's face at rest, where it is known: an image, (H, W, 3) uint8 RGB, or what
         `FaceTracker.neutral_face` of an earlier session gave. Nothing is learned then, except where the head is.
     calm: share of the dead zones that hide the mesh's noise; less shows slighter movements of lips, lids and brows, and
-        some noise with them.
+        some noise with them. Lips are smoothed less as well, by half from 0.5 down.
     Raises InputError for an unusable parameter or a neutral image without a face.
     """
 
@@ -85,7 +87,7 @@ class FaceTracker:
         self._seen = -math.inf  # ... and when it was last seen well enough to be measured
         self._found = -math.inf  # when it was found, after a time without
         self._box: np.ndarray | None = None
-        self._filter = _OneEuro()
+        self._filter = _OneEuro(self._calm)
         self._mouths: tuple[np.ndarray, np.ndarray] | None = None  # the lower face's measures, two frames back
         self._tremble = 0.0  # D per frame and frame
         self._frozen = rig.neutral()  # the motion shown when the face was last lost or found
@@ -159,7 +161,7 @@ class FaceTracker:
             # On the first image there is nothing to take over from, but the neutral face is a guess: show part of it.
             head_start = 0.0 if not first else 0.4 if self._known is None else 1.0
             self._found = time_s - head_start * _RETURN
-            self._filter = _OneEuro()
+            self._filter = _OneEuro(self._calm)
             self._mouths = None
         pose = landmarks.fit_pose(points)
         measures = landmarks.measure_face(points, pose)
@@ -178,7 +180,7 @@ class FaceTracker:
         measured[_HEAD_ANGLES] = landmarks.angles_of(pose.rotation @ landmarks.rotation_of(rest.angles).T)
         measured[_HEAD_SHIFT] = (pose.centre - rest.centre) / distance
         measured[_HEAD_SCALE] = math.log(pose.scale / rest.scale)
-        if max(measured[_BLINKS]) > 0.4:  # an iris behind the lids: the eyes look where they looked
+        if max(measured[_BLINKS]) > 0.6:  # an iris behind the lids: the eyes look where they looked
             measured[_GAZE] = self._filter.value[_GAZE]
         measured[_MOUTH] = self._filter.value[_MOUTH] + (0.2 + 0.8 * steady) * (measured[_MOUTH] - self._filter.value[_MOUTH])
         measured = self._filter(rig.clamp(measured), step)
@@ -208,7 +210,7 @@ class FaceTracker:
     def _neutral_of(self, image: np.ndarray) -> NeutralFace:
         image = _checked(image)
         _, small = _shrunk(image)
-        for _ in range(3):  # the mesh settles on its own earlier result
+        for _ in range(10):  # the mesh settles on its own earlier result
             faces = self._landmarks(small)
         restart(self._mesh)
         if not faces:
@@ -216,6 +218,18 @@ class FaceTracker:
         points = max(faces, key=lambda f: np.ptp(f[:, 0]))
         pose = landmarks.fit_pose(points)
         return NeutralFace(landmarks.measure_face(points, pose), pose.angles, pose.centre, pose.scale)
+
+
+def face_at_rest(images: Iterable[np.ndarray]) -> NeutralFace | None:
+    """The face at rest of the person in a recording's images, (H, W, 3) uint8 RGB each at 25 Hz; None where none is seen.
+
+    Whoever measures the recording against it (`FaceTracker(neutral=...)`) sees no shift while the rest is being learned.
+    """
+    tracker = FaceTracker()
+    for index, image in enumerate(images):
+        tracker.track(image, index / FRAME_RATE)
+    tracker.close()
+    return tracker.neutral_face
 
 
 _HEAD_ANGLES = [rig.INDEX[n] for n in ("headYaw", "headPitch", "headRoll")]
@@ -239,8 +253,10 @@ class _OneEuro:
     FASTEST = np.full(rig.DIM, 12.0)  # units per second
     SPEED_CUTOFF = 5.0  # Hz, of the speed's own filter
 
-    def __init__(self) -> None:
+    def __init__(self, calm: float = 1.0) -> None:
         self.value = rig.neutral()
+        self._lowest = self.LOWEST.copy()
+        self._lowest[_MOUTH] /= max(calm, 0.5)
         self._speed = rig.neutral()
         self._empty = True
 
@@ -253,7 +269,7 @@ class _OneEuro:
         measured = np.clip(measured, self.value - reach, self.value + reach)
         speed = (measured - self.value) / step
         self._speed = self._speed + _share(self.SPEED_CUTOFF, step) * (speed - self._speed)
-        self.value = self.value + _share(self.LOWEST + self.RISE * np.abs(self._speed), step) * (measured - self.value)
+        self.value = self.value + _share(self._lowest + self.RISE * np.abs(self._speed), step) * (measured - self.value)
         return self.value
 
 
