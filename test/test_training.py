@@ -10,7 +10,7 @@ import torch
 from avatar_forcing_ros.cli import main
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.base import BlockSignals
-from avatar_forcing_ros.generators.embedded import EmbeddedGenerator
+from avatar_forcing_ros.generators.embedded import LIPS, EmbeddedGenerator
 from avatar_forcing_ros.installation import share_file
 from avatar_forcing_ros.learning import diffusion_forcing as df
 from avatar_forcing_ros.learning.batches import ClipSource
@@ -18,6 +18,7 @@ from avatar_forcing_ros.learning.corpus import VERSION, write_recipe, write_shar
 from avatar_forcing_ros.learning.recipe import Recipe
 from avatar_forcing_ros.learning.train import Trainer
 from avatar_forcing_ros.models import AvatarForcing, Identity, ModelConfig, load_model, save_model
+from avatar_forcing_ros.models.flow_matching import schedule
 from avatar_forcing_ros.motion import rig
 
 
@@ -156,7 +157,6 @@ def test_losers_have_not_seen_the_user(corpus, trained, tmp_path):
     """The loser of a clip does not change with the clip's user; what all conditions give does."""
     model = load_model(trained)
     from avatar_forcing_ros.learning.corpus import load_corpus
-    from avatar_forcing_ros.models.flow_matching import schedule
 
     clip = ClipSource(load_corpus(corpus), model, 3).draw(4, augment=False)
     other = replace(clip, user_motion=clip.user_motion + 1.0, user_sound=clip.user_sound + 1.0)
@@ -192,6 +192,35 @@ def test_a_distilled_network_goes_in_few_steps_where_its_teacher_went_in_many(co
     options = EmbeddedGenerator(tmp_path / "model.safetensors").options
     assert (options.steps, options.audio_guidance, options.user_guidance) == (5, 1.0, 1.0)
     assert EmbeddedGenerator(trained, {"user_guidance": 3.0}).options.steps == 10
+
+
+def test_lips_lean_to_what_a_regression_reads_off_the_sound(corpus, trained, tmp_path):
+    """In the corpus the jaw is the sound's first band. A student of the reading alone is nearer to it than one of the teacher
+    alone."""
+    from avatar_forcing_ros.learning.corpus import load_corpus
+    from avatar_forcing_ros.learning.distillation import fit_lip_reading, told_ahead
+
+    model, loaded = load_model(trained), load_corpus(corpus)
+    reading = fit_lip_reading(model, ClipSource(loaded, model, 3), 16)
+    clip = ClipSource(loaded, model, 4).draw(8, augment=False)
+    with torch.no_grad():
+        read = (told_ahead(df.encode_sound(model, clip.avatar_sound, 50)) @ reading)[:, :-2]
+    jaw = LIPS.index(rig.INDEX["jawOpen"])
+    true = clip.avatar_motion[:, :-2, rig.INDEX["jawOpen"]]
+    assert np.corrcoef(read[..., jaw].flatten(), true.flatten())[0, 1] > 0.8
+
+    def apart(share):
+        recipe = Recipe.read(share_file("config/learning/tiny_distillation.yaml"), corpus=corpus, start=trained)
+        trainer, _ = train(replace(recipe, steps=60, lip_reading=share), tmp_path / f"{share}")
+        student = trainer.average
+        given = df.Given.of(clip, (df.encode_sound(student, clip.avatar_sound, 50), df.encode_sound(student, clip.user_sound, 50)),
+                            (torch.ones(8), torch.ones(8)))
+        noise = torch.randn(8, 50, rig.DIM, generator=torch.Generator().manual_seed(0))
+        noise[..., LIPS] *= recipe.lip_temperature
+        made = df.euler_clip(student, given, noise, schedule(recipe.passes))
+        return (made[:, :-2, rig.INDEX["jawOpen"]] - read[..., jaw]).square().mean()
+
+    assert apart(1.0) < 0.5 * apart(0.0)
 
 
 def test_the_published_space_trains_from_waveforms(tmp_path):

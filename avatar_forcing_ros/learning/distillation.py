@@ -6,6 +6,10 @@ take the last velocity into account): nine of them keep 0.98 of a Gaussian's var
 
     x_0 = noise, x_i = where the teacher's guided steps of size 1 / (student's steps * substeps) lead from x_(i-1)
     L = sum_i d(student's velocity at x_(i-1), (x_i - x_(i-1)) / (sigma_i - sigma_(i-1)))
+
+The lips of x_i may lean to (1 - sigma_i) reading + sigma_i noise instead, where the reading is what a linear regression tells of
+the lips from the teacher's sound features. What a voice that was never heard tells of the lips, it tells more surely than a
+teacher that also listens to the lips' own past.
 """
 
 from __future__ import annotations
@@ -14,10 +18,13 @@ import copy
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avatar_forcing_ros.generators.base import LOOK_AHEAD
 from avatar_forcing_ros.generators.embedded import LIPS
 from avatar_forcing_ros.learning import diffusion_forcing as df
+from avatar_forcing_ros.learning.batches import ClipSource
 from avatar_forcing_ros.learning.recipe import Recipe
 from avatar_forcing_ros.models import AvatarForcing
 from avatar_forcing_ros.models.flow_matching import MAX_TIME, branch_weights, schedule
@@ -25,16 +32,44 @@ from avatar_forcing_ros.models.stream import BRANCHES
 from avatar_forcing_ros.motion import rig
 
 
+READING_CLIPS = 1024  # that the lips' reading is fitted on
+RIDGE = 1e-3  # of the features' mean square
+
+
+def told_ahead(features: Tensor) -> Tensor:
+    """Features (B, T, A) -> (B, T, 3 A + 1): of a frame and the two after it, which is what a step knows at least, and a one."""
+    ahead = [F.pad(features[:, n:], (0, 0, 0, n)) for n in range(LOOK_AHEAD + 1)]
+    return torch.cat([*ahead, torch.ones_like(features[..., :1])], -1)
+
+
+@torch.no_grad()
+def fit_lip_reading(model: AvatarForcing, source: ClipSource, batch: int) -> Tensor:
+    """(3 A + 1, lips): ridge regression (Hoerl and Kennard 1970) of the lips' latents on the sound that is told."""
+    config, device = model.config, model.motion_mean.device
+    size = (LOOK_AHEAD + 1) * config.audio_dim + 1
+    square, mixed = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, len(LIPS), dtype=torch.float64)
+    for _ in range(-(-READING_CLIPS // batch)):
+        clip = source.draw(batch)
+        features = df.encode_sound(model, clip.avatar_sound.to(device), clip.avatar_motion.shape[1])
+        x = told_ahead(features)[:, :-LOOK_AHEAD].flatten(0, 1).double().cpu()
+        square += x.T @ x
+        mixed += x.T @ clip.avatar_motion[:, :-LOOK_AHEAD, LIPS].flatten(0, 1).double()
+    ridge = RIDGE * square.diagonal().mean() * torch.eye(size, dtype=torch.float64)
+    return torch.linalg.solve(square + ridge, mixed).float().to(device)
+
+
 class Distillation(nn.Module):
     """The loss of a batch; see the module. The audio encoder stays the teacher's."""
 
-    def __init__(self, recipe: Recipe, model: AvatarForcing) -> None:
+    def __init__(self, recipe: Recipe, model: AvatarForcing, source: ClipSource) -> None:
+        """source: of the clips that the lips' reading is fitted on."""
         super().__init__()
         self.recipe = recipe
         self._teacher = [copy.deepcopy(model).eval().requires_grad_(False)]  # in a list: no part of the checkpoint
         model.audio_encoder.requires_grad_(False)
         self.steps = schedule(recipe.passes)
         self.weights = branch_weights(model.config.guidance, recipe.audio_guidance, recipe.user_guidance)
+        self.reading = fit_lip_reading(model, source, recipe.batch) if recipe.lip_reading else None
 
     def forward(self, model: AvatarForcing, clip: df.Clip, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """clip: whose past the stream goes on from. Returns the loss, and its parts as numbers. rng: on the CPU."""
@@ -66,6 +101,7 @@ class Distillation(nn.Module):
 
         own, branches = condition(model, given), []  # of the student; of the teacher's branches, with their weights
         with torch.no_grad():
+            lips = told_ahead(features[0]) @ self.reading if self.reading is not None else None  # (B, T, lips)
             for name, weight in self.weights.items():
                 avatar, user = BRANCHES[name]
                 told = replace(given, hears=(avatar * hears[0], user * hears[1]))
@@ -82,6 +118,10 @@ class Distillation(nn.Module):
                     now = guided(reached, sigma + k * step.change / recipe.substeps)
                     reached[:, first:] += step.change / recipe.substeps * (now if before is None else 1.5 * now - 0.5 * before)
                     before = now
+                if lips is not None:
+                    read = torch.lerp(lips, noise[..., LIPS], sigma + step.change)
+                    heard = hears[0][:, None, None] * recipe.lip_reading  # who is not given the sound cannot read it
+                    reached[:, first:, LIPS] = torch.lerp(reached[..., LIPS], read, heard)[:, first:]
             wanted = (reached - latents)[:, first:] / step.change
             predicted = velocity(model, latents, sigma, own)
             parts[f"from {sigma:.2f}"] = df.distance(predicted, wanted, recipe.norm).mean()

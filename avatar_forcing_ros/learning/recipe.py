@@ -33,7 +33,8 @@ class Recipe:
     preference_weight, beta: of the preference stage (published: 0.1, 1000); losers: how many clips the loser model makes.
     guidance_steps: network passes of a loser. passes: of the student of a distillation, per block as generators count them;
     substeps: the teacher's Euler steps within one of the student's; audio_guidance, user_guidance: its scales;
-    lip_temperature: scale of the noise that the mouth's motion begins as, as of generators/embedded.py. freeze_audio: leave the
+    lip_temperature: scale of the noise that the mouth's motion begins as, as of generators/embedded.py; lip_reading: share of a
+    linear reading of the sound in the lips that the student aims at, the rest is the teacher's. freeze_audio: leave the
     audio encoder's trunk as it is.
     save_every, valid_every, log_every: steps. threads: of the CPU, 0: as PyTorch likes.
     """
@@ -69,6 +70,7 @@ class Recipe:
     audio_guidance: float = 2.0
     user_guidance: float = 2.0
     lip_temperature: float = 1.0
+    lip_reading: float = 0.0
     freeze_audio: bool = False
     seed: int = 0
     device: str = "auto"
@@ -93,6 +95,8 @@ class Recipe:
             raise InputError("recipe: hear_both, hear_avatar and hear_user are probabilities whose sum is at most 1")
         if not 0 <= self.stream_share <= 1 or not 0 <= self.average < 1:
             raise InputError("recipe: stream_share lies in [0, 1], average in [0, 1)")
+        if not 0 <= self.lip_reading <= (self.space == "rig"):
+            raise InputError(f"recipe: lip_reading is {self.lip_reading:g}; give 0 to 1, and 0 in another space than rig")
         if self.passes < 3:
             raise InputError(f"recipe: passes is {self.passes}; give at least 3")
         if self.stage != "forcing" and not self.start:

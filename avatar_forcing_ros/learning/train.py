@@ -113,7 +113,7 @@ class Trainer:
         if recipe.stage == "forcing":
             self.stage: nn.Module = Forcing(recipe, self.model).to(self.device)
         elif recipe.stage == "distillation":
-            self.stage = Distillation(recipe, self.model)
+            self.stage = Distillation(recipe, self.model, self.source)
         else:
             self.stage = Preference(recipe, self.model, self.source, Forcing(recipe, self.model), show)
         parameters = [p for p in (*self.model.parameters(), *self.stage.parameters()) if p.requires_grad]
