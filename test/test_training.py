@@ -223,6 +223,22 @@ def test_lips_lean_to_what_a_regression_reads_off_the_sound(corpus, trained, tmp
     assert apart(1.0) < 0.5 * apart(0.0)
 
 
+def test_a_distilled_network_learns_to_hear_another_microphone(corpus, trained, tmp_path):
+    """A student that starts as its teacher: what it does when it hears as its teacher does is nothing new, so the loss is zero; what
+    it does through another microphone comes nearer to it."""
+    tiny_distilled = Recipe.read(share_file("config/learning/tiny_distillation.yaml"), corpus=corpus, start=trained)
+    train(replace(tiny_distilled, steps=20), tmp_path / "distilled")
+    start = str(tmp_path / "distilled/model.safetensors")
+    recipe = replace(tiny_distilled, start=start, substeps=1, audio_guidance=1.0, user_guidance=1.0, log_every=1)
+    _, rows = train(replace(recipe, steps=1), tmp_path / "same")
+    assert rows[0]["loss"] == pytest.approx(0.0, abs=1e-9)
+    _, rows = train(replace(recipe, steps=60, response_spread=10.0), tmp_path / "robust")
+    assert rows[0]["loss"] > 1e-4
+    assert np.mean([row["loss"] for row in rows[-10:]]) < 0.7 * np.mean([row["loss"] for row in rows[:10]])
+    one, other = (load_model(file).audio_encoder.embed.weight for file in (start, tmp_path / "robust/model.safetensors"))
+    assert not torch.equal(one, other)
+
+
 def test_the_published_space_trains_from_waveforms(tmp_path):
     """The published layout at a tiny size: waveforms through wav2vec2, 512 latents, both stages."""
     corpus = write_corpus(tmp_path / "corpus", "lia512", frames=120)

@@ -20,7 +20,7 @@ OFFSET_SPREAD = 0.15  # of its neutral face, in units of the coefficient's sprea
 NOISE_SPREAD = 0.08  # from frame to frame, likewise
 HIDDEN_SHARE = 0.15  # of clips in which the user's face is lost for a while
 RESPONSE_POINTS = 3  # low, middle, high: a frequency response smooth enough to leave the formants their shape
-RESPONSE_LEVEL = 0.8  # how much of a response's spread is the level of the whole
+RESPONSE_LEVEL = 0.9  # how much of a response's spread is the level of the whole
 BAND_MASKS = 2  # stretches of bands that a clip is not told (SpecAugment, Park et al. 2019)
 BAND_MASK_SHARE = 0.2  # of the bands, the longest of them
 _MEAN_LEVEL = -0.5  # of speech, in spectra
@@ -58,28 +58,13 @@ class ClipSource:
         heard = {"avatar": np.ones((batch, frames), bool), "user": np.repeat(drawn["user_heard"][:, None], frames, 1)}
         sound = {who: torch.from_numpy(drawn[f"{who}_sound"].astype(np.float32)) for who in motion}
         if augment and self.response_spread and self.corpus.space == rig.SPACE:
-            sound = {who: self._through_another_microphone(x) for who, x in sound.items()}
+            rng = torch.Generator().manual_seed(int(self.rng.integers(1 << 31)))
+            sound = {who: through_another_microphone(x, self.response_spread, rng) for who, x in sound.items()}
         known = {"avatar_heard": heard["avatar"], "user_heard": heard["user"], "user_seen": seen}
         return Clip(
             sound["avatar"], sound["user"], latents["avatar"], latents["user"],
             **{name: torch.from_numpy(x) for name, x in known.items()},
         )  # fmt: skip
-
-    def _through_another_microphone(self, spectra: torch.Tensor) -> torch.Tensor:
-        """(B, T, 4 * bands). Synthesizers are few and their spectra alike: which phones sound has to be told from how the
-        spectrum changes, not from what it is."""
-        batch, bands = len(spectra), spectra.shape[-1] // LogMelEncoder.SPECTRA
-        level, points = (self.rng.standard_normal((batch, 1, n), dtype=np.float32) for n in (1, RESPONSE_POINTS))
-        points = self.response_spread * (RESPONSE_LEVEL * level + (1.0 - RESPONSE_LEVEL**2) ** 0.5 * points)
-        response = F.interpolate(torch.from_numpy(points), bands, mode="linear", align_corners=True)  # (B, 1, bands)
-        spectra = amplify(spectra, response.repeat(1, 1, LogMelEncoder.SPECTRA))
-        band = np.arange(bands)
-        for _ in range(BAND_MASKS):
-            width = self.rng.integers(0, int(BAND_MASK_SHARE * bands) + 1, (batch, 1))
-            first = self.rng.integers(0, bands - width + 1)
-            masked = torch.from_numpy(np.tile((first <= band) & (band < first + width), LogMelEncoder.SPECTRA))
-            spectra = spectra.masked_fill(masked[:, None], _MEAN_LEVEL)
-        return spectra
 
     def _tracked(self, latents: torch.Tensor) -> torch.Tensor:
         batch, frames, dim = latents.shape
@@ -93,6 +78,25 @@ class ClipSource:
         frame = np.arange(frames)[None]
         inside = (frame >= start[:, None]) & (frame < (start + length)[:, None])
         return inside & (self.rng.random(batch) < HIDDEN_SHARE)[:, None]
+
+
+def through_another_microphone(spectra: torch.Tensor, spread: float, rng: torch.Generator) -> torch.Tensor:
+    """(B, T, 4 * bands) with a random frequency response for every clip, spread in dB, and some bands masked.
+
+    Synthesizers are few and their spectra alike: which phones sound has to be told from how a spectrum changes, not from what it is.
+    """
+    batch, bands = len(spectra), spectra.shape[-1] // LogMelEncoder.SPECTRA
+    level, points = (torch.randn(batch, 1, n, generator=rng) for n in (1, RESPONSE_POINTS))
+    points = spread * (RESPONSE_LEVEL * level + (1.0 - RESPONSE_LEVEL**2) ** 0.5 * points)
+    response = F.interpolate(points, bands, mode="linear", align_corners=True)  # (B, 1, bands)
+    spectra = amplify(spectra, response.repeat(1, 1, LogMelEncoder.SPECTRA).to(spectra.device))
+    band = torch.arange(bands)
+    for _ in range(BAND_MASKS):
+        width = torch.randint(0, int(BAND_MASK_SHARE * bands) + 1, (batch, 1), generator=rng)
+        first = (torch.rand(batch, 1, generator=rng) * (bands - width + 1)).long()
+        masked = ((first <= band) & (band < first + width)).repeat(1, LogMelEncoder.SPECTRA)
+        spectra = spectra.masked_fill(masked[:, None].to(spectra.device), _MEAN_LEVEL)
+    return spectra
 
 
 def scale_to(model: AvatarForcing, corpus: Corpus, least_spread: float = 0.03) -> None:

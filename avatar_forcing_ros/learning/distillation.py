@@ -9,7 +9,8 @@ take the last velocity into account): nine of them keep 0.98 of a Gaussian's var
 
 The lips of x_i may lean to (1 - sigma_i) reading + sigma_i noise instead, where the reading is what a linear regression tells of
 the lips from the teacher's sound features. What a voice that was never heard tells of the lips, it tells more surely than a
-teacher that also listens to the lips' own past.
+teacher that also listens to the lips' own past. And the teacher may hear the sound as it is while the student hears it through
+another microphone, with the same aim: a noisy student (Xie et al. 2020).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from avatar_forcing_ros.generators.base import LOOK_AHEAD
 from avatar_forcing_ros.generators.embedded import LIPS
 from avatar_forcing_ros.learning import diffusion_forcing as df
-from avatar_forcing_ros.learning.batches import ClipSource
+from avatar_forcing_ros.learning.batches import ClipSource, through_another_microphone
 from avatar_forcing_ros.learning.recipe import Recipe
 from avatar_forcing_ros.models import AvatarForcing
 from avatar_forcing_ros.models.flow_matching import MAX_TIME, branch_weights, schedule
@@ -44,29 +45,38 @@ def told_ahead(features: Tensor) -> Tensor:
 
 @torch.no_grad()
 def fit_lip_reading(model: AvatarForcing, source: ClipSource, batch: int) -> Tensor:
-    """(3 A + 1, lips): ridge regression (Hoerl and Kennard 1970) of the lips' latents on the sound that is told."""
+    """(3 A + 1, lips): ridge regression (Hoerl and Kennard 1970) of the lips' latents on the sound that is told, stretched about
+    the mean to their spread: a regression tells less than there is, and lips that follow it mumble."""
     config, device = model.config, model.motion_mean.device
     size = (LOOK_AHEAD + 1) * config.audio_dim + 1
-    square, mixed = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, len(LIPS), dtype=torch.float64)
+    square, mixed, power = (torch.zeros(*shape, dtype=torch.float64) for shape in ((size, size), (size, len(LIPS)), (len(LIPS),)))
     for _ in range(-(-READING_CLIPS // batch)):
         clip = source.draw(batch)
         features = df.encode_sound(model, clip.avatar_sound.to(device), clip.avatar_motion.shape[1])
         x = told_ahead(features)[:, :-LOOK_AHEAD].flatten(0, 1).double().cpu()
         square += x.T @ x
-        mixed += x.T @ clip.avatar_motion[:, :-LOOK_AHEAD, LIPS].flatten(0, 1).double()
+        y = clip.avatar_motion[:, :-LOOK_AHEAD, LIPS].flatten(0, 1).double()
+        mixed += x.T @ y
+        power += y.square().sum(0)
     ridge = RIDGE * square.diagonal().mean() * torch.eye(size, dtype=torch.float64)
-    return torch.linalg.solve(square + ridge, mixed).float().to(device)
+    reading = torch.linalg.solve(square + ridge, mixed)
+    count, mean = square[-1, -1], mixed[-1] / square[-1, -1]  # the last of x is one
+    told = (reading * (square @ reading)).sum(0) / count - ((square[-1] @ reading) / count).square()
+    stretch = ((power / count - mean.square()) / told.clamp(min=1e-9)).sqrt()
+    reading *= stretch
+    reading[-1] += mean * (1.0 - stretch)
+    return reading.float().to(device)
 
 
 class Distillation(nn.Module):
-    """The loss of a batch; see the module. The audio encoder stays the teacher's."""
+    """The loss of a batch; see the module. Without another microphone the audio encoder stays the teacher's."""
 
     def __init__(self, recipe: Recipe, model: AvatarForcing, source: ClipSource) -> None:
         """source: of the clips that the lips' reading is fitted on."""
         super().__init__()
         self.recipe = recipe
         self._teacher = [copy.deepcopy(model).eval().requires_grad_(False)]  # in a list: no part of the checkpoint
-        model.audio_encoder.requires_grad_(False)
+        model.audio_encoder.requires_grad_(recipe.response_spread > 0)
         self.steps = schedule(recipe.passes)
         self.weights = branch_weights(model.config.guidance, recipe.audio_guidance, recipe.user_guidance)
         self.reading = fit_lip_reading(model, source, recipe.batch) if recipe.lip_reading else None
@@ -77,9 +87,11 @@ class Distillation(nn.Module):
         block, device, batch = config.block_frames, clip.avatar_motion.device, len(clip.avatar_motion)
         layout = df.Layout.draw(block, recipe.stream_share, rng)
         first = block if layout.stream else 0  # the first block of a clip is the past of the others
+        sound, frames = torch.cat([clip.avatar_sound, clip.user_sound]), clip.avatar_motion.shape[1]
         with torch.no_grad():
-            sound = torch.cat([clip.avatar_sound, clip.user_sound])
-            features = df.encode_sound(teacher, sound, clip.avatar_motion.shape[1]).chunk(2)
+            features = heard = df.encode_sound(teacher, sound, frames).chunk(2)
+        if recipe.response_spread:
+            heard = df.encode_sound(model, through_another_microphone(sound, recipe.response_spread, rng), frames).chunk(2)
         drawn = df.given_signals(recipe.hear_both, recipe.hear_avatar, recipe.hear_user, batch, rng)
         hears = tuple(x.to(device) for x in drawn)
         given = df.Given.of(clip, features, hears)
@@ -99,7 +111,7 @@ class Distillation(nn.Module):
                 return df.stream_velocity(network, past, latents, levels, told)
             return df.forcing_velocity(network, latents, levels, told)
 
-        own, branches = condition(model, given), []  # of the student; of the teacher's branches, with their weights
+        own, branches = condition(model, df.Given.of(clip, heard, hears)), []  # of the student; of the teacher's branches, with their weights
         with torch.no_grad():
             lips = told_ahead(features[0]) @ self.reading if self.reading is not None else None  # (B, T, lips)
             for name, weight in self.weights.items():
@@ -117,11 +129,11 @@ class Distillation(nn.Module):
                 for k in range(recipe.substeps):
                     now = guided(reached, sigma + k * step.change / recipe.substeps)
                     reached[:, first:] += step.change / recipe.substeps * (now if before is None else 1.5 * now - 0.5 * before)
-                    before = now
+                    before = None if teacher.config.distilled else now  # whose few steps are Euler's
                 if lips is not None:
                     read = torch.lerp(lips, noise[..., LIPS], sigma + step.change)
-                    heard = hears[0][:, None, None] * recipe.lip_reading  # who is not given the sound cannot read it
-                    reached[:, first:, LIPS] = torch.lerp(reached[..., LIPS], read, heard)[:, first:]
+                    share = recipe.lip_reading * hears[0][:, None, None]  # who is not given the sound cannot read it
+                    reached[:, first:, LIPS] = torch.lerp(reached[..., LIPS], read, share)[:, first:]
             wanted = (reached - latents)[:, first:] / step.change
             predicted = velocity(model, latents, sigma, own)
             parts[f"from {sigma:.2f}"] = df.distance(predicted, wanted, recipe.norm).mean()

@@ -28,7 +28,8 @@ class Recipe:
     alone, the user alone (the rest: none); the paper drops each condition with probability 0.1.
     difference_weight: of the frame-to-frame loss; mouth_weight: of an extra head that reads the mouth off the sound;
     answer_weight: of one that reads the rest of the face off the avatar's conditions.
-    response_spread: dB, of random frequency responses that sounds pass, with some bands masked; rig space only. 0: none.
+    response_spread: dB, of random frequency responses that sounds pass, with some bands masked; rig space only. 0: none. In a
+    distillation the student alone hears them so.
     context_noise: largest deviation of noise on a clean past, which teaches the stream to mend its own errors.
     preference_weight, beta: of the preference stage (published: 0.1, 1000); losers: how many clips the loser model makes.
     guidance_steps: network passes of a loser. passes: of the student of a distillation, per block as generators count them;

@@ -104,7 +104,8 @@ class Trainer:
         if corpus.motion.shape[-1] != self.model.config.motion_dim:
             raise InputError(f"{recipe.corpus} has motion of {corpus.motion.shape[-1]} dimensions, the network {self.model.config.motion_dim}")
         self.model.to(self.device).train().requires_grad_(True)
-        self.source = ClipSource(corpus, self.model, recipe.seed, recipe.response_spread)
+        # A distillation's teacher hears the sound as it is.
+        self.source = ClipSource(corpus, self.model, recipe.seed, recipe.response_spread * (recipe.stage != "distillation"))
         self.valid = [_to(ClipSource(load_corpus(recipe.valid), self.model, 99).draw(recipe.batch, augment=False), self.device)
                       for _ in range(VALID_BATCHES)] if recipe.valid else []
         for part in (self.model.autoencoder, getattr(self.model.audio_encoder, "trunk", None) if recipe.freeze_audio else None):
