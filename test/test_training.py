@@ -239,6 +239,15 @@ def test_a_distilled_network_learns_to_hear_another_microphone(corpus, trained, 
     assert not torch.equal(one, other)
 
 
+def test_a_share_of_the_weights_it_began_from_is_kept(corpus, trained, tmp_path):
+    trainer, _ = train(tiny(corpus, steps=5, start=trained, keep_start=0.25), tmp_path)
+    began, saved = load_model(trained), load_model(tmp_path / "model.safetensors")
+    for first, last, kept in zip(began.parameters(), trainer.average.parameters(), saved.parameters(), strict=True):
+        torch.testing.assert_close(kept, 0.25 * first + 0.75 * last)
+    with pytest.raises(InputError, match="keep_start is 0.5"):
+        tiny(corpus, keep_start=0.5)
+
+
 def test_the_published_space_trains_from_waveforms(tmp_path):
     """The published layout at a tiny size: waveforms through wav2vec2, 512 latents, both stages."""
     corpus = write_corpus(tmp_path / "corpus", "lia512", frames=120)

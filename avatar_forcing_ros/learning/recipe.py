@@ -31,6 +31,8 @@ class Recipe:
     response_spread: dB, of random frequency responses that sounds pass, with some bands masked; rig space only. 0: none. In a
     distillation the student alone hears them so.
     context_noise: largest deviation of noise on a clean past, which teaches the stream to mend its own errors.
+    keep_start: share of the weights it began from in the weights that are saved, 0 to 1 (Wortsman et al. 2022: between a network and
+        one that was trained on from it lie networks that have much of what either does better).
     preference_weight, beta: of the preference stage (published: 0.1, 1000); losers: how many clips the loser model makes.
     guidance_steps: network passes of a loser. passes: of the student of a distillation, per block as generators count them;
     substeps: the teacher's Euler steps within one of the student's; audio_guidance, user_guidance: its scales;
@@ -53,6 +55,7 @@ class Recipe:
     weight_decay: float = 0.01
     norm: str = "l1"
     average: float = 0.999
+    keep_start: float = 0.0
     stream_share: float = 0.5
     hear_both: float = 0.6
     hear_avatar: float = 0.2
@@ -98,6 +101,8 @@ class Recipe:
             raise InputError("recipe: stream_share lies in [0, 1], average in [0, 1)")
         if not 0 <= self.lip_reading <= (self.space == "rig"):
             raise InputError(f"recipe: lip_reading is {self.lip_reading:g}; give 0 to 1, and 0 in another space than rig")
+        if not 0 <= self.keep_start <= bool(self.start):
+            raise InputError(f"recipe: keep_start is {self.keep_start:g}; give 0 to 1, and 0 without `start`")
         if self.passes < 3:
             raise InputError(f"recipe: passes is {self.passes}; give at least 3")
         if self.stage != "forcing" and not self.start:
