@@ -180,7 +180,7 @@ class FaceTracker:
         measured[_HEAD_ANGLES] = landmarks.angles_of(pose.rotation @ landmarks.rotation_of(rest.angles).T)
         measured[_HEAD_SHIFT] = (pose.centre - rest.centre) / distance
         measured[_HEAD_SCALE] = math.log(pose.scale / rest.scale)
-        if max(measured[_BLINKS]) > 0.6:  # an iris behind the lids: the eyes look where they looked
+        if max(measured[_BLINKS]) > 0.4:  # an iris behind the lids: the eyes look where they looked
             measured[_GAZE] = self._filter.value[_GAZE]
         measured[_MOUTH] = self._filter.value[_MOUTH] + (0.2 + 0.8 * steady) * (measured[_MOUTH] - self._filter.value[_MOUTH])
         measured = self._filter(rig.clamp(measured), step)
