@@ -106,6 +106,8 @@ def test_sounds_pass_another_microphone_in_training_alone(corpus, trained):
         assert float((shift - first).nan_to_num().abs().max()) < 0.05
         assert 0.3 < float(first[~first.isnan()].std()) < 1.5  # 15 dB are 0.86
     assert not (source.draw(16, augment=False).avatar_sound == -0.5).all(1).any()
+    with pytest.raises(InputError, match="response_spread is 15"):
+        Recipe(space="lia512", response_spread=15.0)
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(corpus, tmp_path):

@@ -57,7 +57,7 @@ class ClipSource:
             seen &= ~self._hidden(batch, frames)
         heard = {"avatar": np.ones((batch, frames), bool), "user": np.repeat(drawn["user_heard"][:, None], frames, 1)}
         sound = {who: torch.from_numpy(drawn[f"{who}_sound"].astype(np.float32)) for who in motion}
-        if augment and self.response_spread and self.corpus.space == rig.SPACE:
+        if augment and self.response_spread:
             rng = torch.Generator().manual_seed(int(self.rng.integers(1 << 31)))
             sound = {who: through_another_microphone(x, self.response_spread, rng) for who, x in sound.items()}
         known = {"avatar_heard": heard["avatar"], "user_heard": heard["user"], "user_seen": seen}

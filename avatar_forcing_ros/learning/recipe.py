@@ -101,6 +101,8 @@ class Recipe:
             raise InputError("recipe: stream_share lies in [0, 1], average in [0, 1)")
         if not 0 <= self.lip_reading <= (self.space == "rig"):
             raise InputError(f"recipe: lip_reading is {self.lip_reading:g}; give 0 to 1, and 0 in another space than rig")
+        if self.response_spread < 0 or (self.response_spread and self.space != "rig"):
+            raise InputError(f"recipe: response_spread is {self.response_spread:g}; give 0 or more dB, and 0 in another space than rig")
         if not 0 <= self.keep_start <= bool(self.start):
             raise InputError(f"recipe: keep_start is {self.keep_start:g}; give 0 to 1, and 0 without `start`")
         if self.passes < 3:
