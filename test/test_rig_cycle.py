@@ -4,6 +4,8 @@ Run with -s to see each coefficient's correlation, and its amplitude as a share 
 tools/measure_face.py shows them for any source.
 """
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.motion.portrait import PortraitAvatar
+from avatar_forcing_ros.motion.tracker import FaceTracker
 from avatar_forcing_ros.rig_cycle import BLINK, MIXED, MIXED_FRAMES, REQUIRED, REST_FRAMES, SMILE, run_cycle
 
 MIXED_LEAST = {"headYaw": 0.95, "headPitch": 0.9, "headRoll": 0.95, "jawOpen": 0.9}
@@ -82,6 +85,21 @@ def test_lids_that_close_do_not_turn_the_eyes(cycle):
     where = cycle.stretches["+".join(BLINK)]
     gaze = cycle.tracked[where][:, [rig.INDEX["gazeX"], rig.INDEX["gazeY"]]]
     assert np.abs(gaze).max() < 0.25
+
+
+def test_eyes_that_are_half_closed_are_seen_to_look_aside():
+    avatar = PortraitAvatar(read_picture(DEFAULT_PORTRAIT), 384)
+    looks = 0.8 * np.sin(np.arange(40) * (2 * np.pi / 26))
+    tracked = []
+    with closing(FaceTracker(neutral=avatar.render(rig.neutral()))) as tracker:
+        for frame, look in enumerate(looks):
+            motion = rig.neutral()
+            motion[[rig.INDEX[n] for n in BLINK]] = 0.5 * min(1.0, frame / 10)
+            motion[rig.INDEX["gazeX"]] = look
+            tracked.append(tracker.track(avatar.render(motion), frame / 25).motion)
+    tracked = np.array(tracked)
+    assert tracked[14:, rig.INDEX["eyeBlinkLeft"]].mean() > 0.4
+    assert np.corrcoef(looks[14:], tracked[14:, rig.INDEX["gazeX"]])[0, 1] > 0.8
 
 
 def test_the_tracker_lags_by_a_frame_at_most(cycle):

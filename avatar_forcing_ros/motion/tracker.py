@@ -27,6 +27,7 @@ _RETURN = 0.3  # seconds in which the motion of a face that is found again takes
 _FORGET = 2.0  # seconds after which a returning face is taken for another person's
 _CONFIDENCE_RATE = 4.0  # per second
 _LONGEST_STEP = 0.2  # seconds; a longer gap between images is treated as this much
+_BLINK_SPEED = 1.5  # per second, of lids half closed; a blink takes them from open to shut in 0.1 to 0.3 s
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class FaceTracker:
         self._filter = _OneEuro(self._calm)
         self._mouths: tuple[np.ndarray, np.ndarray] | None = None  # the lower face's measures, two frames back
         self._tremble = 0.0  # D per frame and frame
+        self._closed = 0.0  # how far the lids were, in the image before
         self._frozen = rig.neutral()  # the motion shown when the face was last lost or found
         self._motion = rig.neutral()
         self._confidence = 0.0
@@ -180,8 +182,8 @@ class FaceTracker:
         measured[_HEAD_ANGLES] = landmarks.angles_of(pose.rotation @ landmarks.rotation_of(rest.angles).T)
         measured[_HEAD_SHIFT] = (pose.centre - rest.centre) / distance
         measured[_HEAD_SCALE] = math.log(pose.scale / rest.scale)
-        if max(measured[_BLINKS]) > 0.4:  # an iris behind the lids: the eyes look where they looked
-            measured[_GAZE] = self._filter.value[_GAZE]
+        hidden = self._hidden_gaze(max(measured[_BLINKS]), step)  # there the eyes look where they looked
+        measured[hidden] = self._filter.value[hidden]
         measured[_MOUTH] = self._filter.value[_MOUTH] + (0.2 + 0.8 * steady) * (measured[_MOUTH] - self._filter.value[_MOUTH])
         measured = self._filter(rig.clamp(measured), step)
         share = _smooth((time_s - self._found) / _RETURN)
@@ -197,6 +199,13 @@ class FaceTracker:
         change = min(tremble, 0.1) - self._tremble
         self._tremble += _share(1.0 if change > 0 else 0.4, step) * change  # quick to doubt, slow to trust again
         return _falling(self._tremble, 0.016, 0.035)
+
+    def _hidden_gaze(self, closed: float, step: float) -> list[int]:
+        """Closed lids hide the iris. Half closed ones press it down in a blink, which is quick; slower ones are of eyes that look down."""
+        speed, self._closed = abs(closed - self._closed) / step, closed
+        if closed > 0.6:
+            return [_GAZE_X, _GAZE_Y]
+        return [_GAZE_Y] if closed > 0.4 and speed > _BLINK_SPEED else []
 
     def _lost(self, time_s: float, step: float) -> None:
         """No usable face: hold the motion, then ease to neutral."""
@@ -237,7 +246,7 @@ _HEAD_SHIFT = [rig.INDEX[n] for n in ("headX", "headY")]
 _HEAD_SCALE = rig.INDEX["headScale"]
 _MOUTH = [i for i, n in enumerate(rig.NAMES) if n.startswith(("mouth", "jaw"))]
 _MOUTH_MEASURES = [i for n, i in landmarks.AT.items() if n.startswith(("corner", "upperLip", "lowerLip", "upperRed", "lowerRed", "chinUp"))]
-_GAZE = [rig.INDEX[n] for n in ("gazeX", "gazeY")]
+_GAZE_X, _GAZE_Y = rig.INDEX["gazeX"], rig.INDEX["gazeY"]
 _BLINKS = [rig.INDEX[n] for n in ("eyeBlinkLeft", "eyeBlinkRight")]
 
 
