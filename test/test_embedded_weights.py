@@ -75,6 +75,16 @@ def test_blinks_come_with_the_lids_noise_and_the_mouth_does_not_mind(answer, sam
     assert np.corrcoef(metrics.jaw(calm), metrics.jaw(lively))[0, 1] > 0.9
 
 
+def test_the_head_moves_with_the_faces_noise_and_the_mouth_does_not_mind(answer, sample):
+    heard, motion, speech = sample
+    def made(scale):
+        stream = EmbeddedGenerator(options={"face_temperature": scale}).open(None, 0)
+        return run_stream(stream, heard, motion, np.ones(len(motion), np.float32), speech)
+    calm, lively = made(0.3), made(1.6)
+    assert calm[:, :3].std() < answer[:, :3].std() < lively[:, :3].std()
+    assert np.corrcoef(metrics.jaw(calm), metrics.jaw(lively))[0, 1] > 0.9
+
+
 def test_another_seed_is_another_performance_and_the_same_one_is_the_same(generator, sample):
     heard, motion, speech = (x[: len(x) // 4] for x in sample)
     count = len(motion)

@@ -196,24 +196,24 @@ def test_a_distilled_network_goes_in_few_steps_where_its_teacher_went_in_many(co
     assert EmbeddedGenerator(trained, {"user_guidance": 3.0}).options.steps == 10
 
 
-def test_lips_lean_to_what_a_regression_reads_off_the_sound(corpus, trained, tmp_path):
+def test_the_mouth_opens_as_a_regression_reads_off_the_sound(corpus, trained, tmp_path):
     """In the corpus the jaw is the sound's first band. A student of the reading alone is nearer to it than one of the teacher
     alone."""
     from avatar_forcing_ros.learning.corpus import load_corpus
-    from avatar_forcing_ros.learning.distillation import fit_lip_reading, told_ahead
+    from avatar_forcing_ros.learning.distillation import OPENING, fit_reading, told_ahead
 
     model, loaded = load_model(trained), load_corpus(corpus)
-    reading = fit_lip_reading(model, ClipSource(loaded, model, 3), 16)
+    reading = fit_reading(model, ClipSource(loaded, model, 3), 16)
     clip = ClipSource(loaded, model, 4).draw(8, augment=False)
     with torch.no_grad():
         read = (told_ahead(df.encode_sound(model, clip.avatar_sound, 50)) @ reading)[:, :-2]
-    jaw = LIPS.index(rig.INDEX["jawOpen"])
+    jaw = OPENING.index(rig.INDEX["jawOpen"])
     true = clip.avatar_motion[:, :-2, rig.INDEX["jawOpen"]]
     assert np.corrcoef(read[..., jaw].flatten(), true.flatten())[0, 1] > 0.8
 
     def apart(share):
         recipe = Recipe.read(share_file("config/learning/tiny_distillation.yaml"), corpus=corpus, start=trained)
-        trainer, _ = train(replace(recipe, steps=60, lip_reading=share), tmp_path / f"{share}")
+        trainer, _ = train(replace(recipe, steps=60, opening_reading=share), tmp_path / f"{share}")
         student = trainer.average
         given = df.Given.of(clip, (df.encode_sound(student, clip.avatar_sound, 50), df.encode_sound(student, clip.user_sound, 50)),
                             (torch.ones(8), torch.ones(8)))
@@ -226,28 +226,42 @@ def test_lips_lean_to_what_a_regression_reads_off_the_sound(corpus, trained, tmp
 
 
 def test_a_distilled_network_learns_to_hear_another_microphone(corpus, trained, tmp_path):
-    """A student that starts as its teacher: what it does when it hears as its teacher does is nothing new, so the loss is zero; what
-    it does through another microphone comes nearer to it."""
+    """A student that starts as its teacher: what it does when it hears as its teacher does is nothing new, so the loss is zero; how it
+    opens its mouth when it hears through another microphone comes nearer to what its teacher does."""
     tiny_distilled = Recipe.read(share_file("config/learning/tiny_distillation.yaml"), corpus=corpus, start=trained)
     train(replace(tiny_distilled, steps=20), tmp_path / "distilled")
     start = str(tmp_path / "distilled/model.safetensors")
     recipe = replace(tiny_distilled, start=start, substeps=1, audio_guidance=1.0, user_guidance=1.0, log_every=1)
-    _, rows = train(replace(recipe, steps=1), tmp_path / "same")
-    assert rows[0]["loss"] == pytest.approx(0.0, abs=1e-9)
-    _, rows = train(replace(recipe, steps=60, response_spread=10.0), tmp_path / "robust")
+    for name, same in (("same", {"teacher": start}), ("clear", {"response_spread": 10.0, "clear_share": 1.0})):
+        _, rows = train(replace(recipe, steps=1, **same), tmp_path / name)
+        assert rows[0]["loss"] == pytest.approx(0.0, abs=1e-9)
+    _, rows = train(replace(recipe, steps=1, teacher=trained), tmp_path / "another")
     assert rows[0]["loss"] > 1e-4
+    _, rows = train(replace(recipe, steps=60, response_spread=10.0, clear_share=0.0), tmp_path / "robust")
+    assert rows[0]["loss"] > 1e-5
     assert np.mean([row["loss"] for row in rows[-10:]]) < 0.7 * np.mean([row["loss"] for row in rows[:10]])
     one, other = (load_model(file).audio_encoder.embed.weight for file in (start, tmp_path / "robust/model.safetensors"))
     assert not torch.equal(one, other)
 
 
-def test_a_share_of_the_weights_it_began_from_is_kept(corpus, trained, tmp_path):
-    trainer, _ = train(tiny(corpus, steps=5, start=trained, keep_start=0.25), tmp_path)
-    began, saved = load_model(trained), load_model(tmp_path / "model.safetensors")
-    for first, last, kept in zip(began.parameters(), trainer.average.parameters(), saved.parameters(), strict=True):
-        torch.testing.assert_close(kept, 0.25 * first + 0.75 * last)
-    with pytest.raises(InputError, match="keep_start is 0.5"):
-        tiny(corpus, keep_start=0.5)
+def test_another_microphone_teaches_the_opening_of_the_mouth_alone(corpus, trained):
+    """And what is heard as it is, all else: by the gradients of the network's last layer, a row for each coefficient."""
+    from avatar_forcing_ros.learning.corpus import load_corpus
+    from avatar_forcing_ros.learning.distillation import OPENING, Distillation
+
+    def taught(clear_share):
+        model = load_model(trained)
+        source = ClipSource(load_corpus(corpus), model, 3)
+        recipe = Recipe.read(share_file("config/learning/tiny_distillation.yaml"), corpus=corpus, start=trained)
+        recipe = replace(recipe, response_spread=10.0, clear_share=clear_share)
+        loss, _ = Distillation(recipe, model, source)(model, source.draw(4), torch.Generator().manual_seed(0))
+        loss.backward()
+        return model.transformer.final.weight.grad.abs().sum(1) > 0
+
+    opening = torch.zeros(rig.DIM, dtype=torch.bool)
+    opening[OPENING] = True
+    assert torch.equal(taught(0.0), opening)
+    assert torch.equal(taught(1.0), ~opening)
 
 
 def test_the_published_space_trains_from_waveforms(tmp_path):

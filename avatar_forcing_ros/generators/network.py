@@ -30,7 +30,8 @@ class NetworkOptions:
     for a GPU. steps: network passes per block as the release counts them. Guidance scales: 1 follows the condition, more
     exaggerates it, 0 ignores it. anchor: None lets the slow mean pose drift. lip_temperature: scale of the noise that the
     mouth's motion begins as, in the rig space: speech says what a mouth does, so less is left to chance there;
-    lid_temperature: of the lids', where chance is all: few steps draw blinks less often than they are.
+    lid_temperature: of the lids', where chance is all: few steps draw blinks less often than they are; face_temperature: of all
+    else. The published space has no such parts, and all of its noise is of scale 1.
     """
 
     device: str = "auto"
@@ -42,6 +43,7 @@ class NetworkOptions:
     anchor: Anchor | None = Anchor()
     lip_temperature: float = 1.0
     lid_temperature: float = 1.0
+    face_temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if self.compile not in COMPILE_MODES:

@@ -7,10 +7,11 @@ take the last velocity into account): nine of them keep 0.98 of a Gaussian's var
     x_0 = noise, x_i = where the teacher's guided steps of size 1 / (student's steps * substeps) lead from x_(i-1)
     L = sum_i d(student's velocity at x_(i-1), (x_i - x_(i-1)) / (sigma_i - sigma_(i-1)))
 
-The lips of x_i may lean to (1 - sigma_i) reading + sigma_i noise instead, where the reading is what a linear regression tells of
-the lips from the teacher's sound features. What a voice that was never heard tells of the lips, it tells more surely than a
-teacher that also listens to the lips' own past. And the teacher may hear the sound as it is while the student hears it through
-another microphone, with the same aim: a noisy student (Xie et al. 2020).
+The opening of the mouth in x_i may lean to (1 - sigma_i) reading + sigma_i noise instead, where the reading is what a linear
+regression tells of it from the teacher's sound features. What a voice that was never heard tells of the opening, it tells more
+surely than a teacher that also listens to the mouth's own past. And the student may hear a part of the clips through another
+microphone, where the teacher hears them as they are: a noisy student (Xie et al. 2020). There the opening alone is judged, and
+all else in the other clips: the width of a mouth and the answers to a user are in details of the sound that such a student misses.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ from avatar_forcing_ros.learning.recipe import Recipe
 from avatar_forcing_ros.models import AvatarForcing
 from avatar_forcing_ros.models.flow_matching import MAX_TIME, branch_weights, schedule
 from avatar_forcing_ros.models.stream import BRANCHES
+from avatar_forcing_ros.models.weights import load_model
 from avatar_forcing_ros.motion import rig
 
 
-READING_CLIPS = 1024  # that the lips' reading is fitted on
+OPENING = [rig.INDEX[name] for name in ("jawOpen", "mouthPress", "mouthUpperUp", "mouthLowerDown")]
+READING_CLIPS = 1024  # that the reading is fitted on
 RIDGE = 1e-3  # of the features' mean square
 
 
@@ -44,18 +47,18 @@ def told_ahead(features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def fit_lip_reading(model: AvatarForcing, source: ClipSource, batch: int) -> Tensor:
-    """(3 A + 1, lips): ridge regression (Hoerl and Kennard 1970) of the lips' latents on the sound that is told, stretched about
-    the mean to their spread: a regression tells less than there is, and lips that follow it mumble."""
+def fit_reading(model: AvatarForcing, source: ClipSource, batch: int) -> Tensor:
+    """(3 A + 1, 4): ridge regression (Hoerl and Kennard 1970) of the opening's latents on the sound that is told, stretched about
+    the mean to their spread: a regression tells less than there is, and a mouth that follows it mumbles."""
     config, device = model.config, model.motion_mean.device
     size = (LOOK_AHEAD + 1) * config.audio_dim + 1
-    square, mixed, power = (torch.zeros(*shape, dtype=torch.float64) for shape in ((size, size), (size, len(LIPS)), (len(LIPS),)))
+    square, mixed, power = (torch.zeros(*shape, dtype=torch.float64) for shape in ((size, size), (size, len(OPENING)), (len(OPENING),)))
     for _ in range(-(-READING_CLIPS // batch)):
         clip = source.draw(batch)
         features = df.encode_sound(model, clip.avatar_sound.to(device), clip.avatar_motion.shape[1])
         x = told_ahead(features)[:, :-LOOK_AHEAD].flatten(0, 1).double().cpu()
         square += x.T @ x
-        y = clip.avatar_motion[:, :-LOOK_AHEAD, LIPS].flatten(0, 1).double()
+        y = clip.avatar_motion[:, :-LOOK_AHEAD, OPENING].flatten(0, 1).double()
         mixed += x.T @ y
         power += y.square().sum(0)
     ridge = RIDGE * square.diagonal().mean() * torch.eye(size, dtype=torch.float64)
@@ -69,17 +72,19 @@ def fit_lip_reading(model: AvatarForcing, source: ClipSource, batch: int) -> Ten
 
 
 class Distillation(nn.Module):
-    """The loss of a batch; see the module. Without another microphone the audio encoder stays the teacher's."""
+    """The loss of a batch; see the module. Without another microphone and teacher the audio encoder stays the teacher's."""
 
     def __init__(self, recipe: Recipe, model: AvatarForcing, source: ClipSource) -> None:
-        """source: of the clips that the lips' reading is fitted on."""
+        """source: of the clips that the reading is fitted on."""
         super().__init__()
         self.recipe = recipe
-        self._teacher = [copy.deepcopy(model).eval().requires_grad_(False)]  # in a list: no part of the checkpoint
-        model.audio_encoder.requires_grad_(recipe.response_spread > 0)
+        teacher = load_model(recipe.teacher).to(model.motion_mean.device) if recipe.teacher else copy.deepcopy(model)
+        self._teacher = [teacher.eval().requires_grad_(False)]  # in a list: no part of the checkpoint
+        self.shares_encoder = not (recipe.response_spread or recipe.teacher)
+        model.audio_encoder.requires_grad_(not self.shares_encoder)
         self.steps = schedule(recipe.passes)
         self.weights = branch_weights(model.config.guidance, recipe.audio_guidance, recipe.user_guidance)
-        self.reading = fit_lip_reading(model, source, recipe.batch) if recipe.lip_reading else None
+        self.reading = fit_reading(teacher, source, recipe.batch) if recipe.opening_reading else None
 
     def forward(self, model: AvatarForcing, clip: df.Clip, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """clip: whose past the stream goes on from. Returns the loss, and its parts as numbers. rng: on the CPU."""
@@ -90,8 +95,15 @@ class Distillation(nn.Module):
         sound, frames = torch.cat([clip.avatar_sound, clip.user_sound]), clip.avatar_motion.shape[1]
         with torch.no_grad():
             features = heard = df.encode_sound(teacher, sound, frames).chunk(2)
+        judged = torch.ones(batch, 1, config.motion_dim, device=device)
         if recipe.response_spread:
-            heard = df.encode_sound(model, through_another_microphone(sound, recipe.response_spread, rng), frames).chunk(2)
+            clear = (torch.rand(batch, 1, 1, generator=rng) < recipe.clear_share).to(device)
+            changed = through_another_microphone(sound, recipe.response_spread, rng)
+            sound = torch.where(clear.repeat(2, 1, 1), sound, changed)
+            judged = clear.float().repeat(1, 1, config.motion_dim)
+            judged[..., OPENING] = 1.0 - judged[..., OPENING]
+        if not self.shares_encoder:
+            heard = df.encode_sound(model, sound, frames).chunk(2)
         drawn = df.given_signals(recipe.hear_both, recipe.hear_avatar, recipe.hear_user, batch, rng)
         hears = tuple(x.to(device) for x in drawn)
         given = df.Given.of(clip, features, hears)
@@ -113,7 +125,7 @@ class Distillation(nn.Module):
 
         own, branches = condition(model, df.Given.of(clip, heard, hears)), []  # of the student; of the teacher's branches, with their weights
         with torch.no_grad():
-            lips = told_ahead(features[0]) @ self.reading if self.reading is not None else None  # (B, T, lips)
+            opening = told_ahead(features[0]) @ self.reading if self.reading is not None else None  # (B, T, 4)
             for name, weight in self.weights.items():
                 avatar, user = BRANCHES[name]
                 told = replace(given, hears=(avatar * hears[0], user * hears[1]))
@@ -130,12 +142,12 @@ class Distillation(nn.Module):
                     now = guided(reached, sigma + k * step.change / recipe.substeps)
                     reached[:, first:] += step.change / recipe.substeps * (now if before is None else 1.5 * now - 0.5 * before)
                     before = None if teacher.config.distilled else now  # whose few steps are Euler's
-                if lips is not None:
-                    read = torch.lerp(lips, noise[..., LIPS], sigma + step.change)
-                    share = recipe.lip_reading * hears[0][:, None, None]  # who is not given the sound cannot read it
-                    reached[:, first:, LIPS] = torch.lerp(reached[..., LIPS], read, share)[:, first:]
-            wanted = (reached - latents)[:, first:] / step.change
-            predicted = velocity(model, latents, sigma, own)
+                if opening is not None:
+                    read = torch.lerp(opening, noise[..., OPENING], sigma + step.change)
+                    share = recipe.opening_reading * hears[0][:, None, None]  # who is not given the sound cannot read it
+                    reached[:, first:, OPENING] = torch.lerp(reached[..., OPENING], read, share)[:, first:]
+            wanted = judged * (reached - latents)[:, first:] / step.change
+            predicted = judged * velocity(model, latents, sigma, own)
             parts[f"from {sigma:.2f}"] = df.distance(predicted, wanted, recipe.norm).mean()
             smooth = df.distance(predicted.diff(dim=1), wanted.diff(dim=1), recipe.norm).mean()
             loss = loss + parts[f"from {sigma:.2f}"] + recipe.difference_weight * smooth

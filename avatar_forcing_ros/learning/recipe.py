@@ -19,6 +19,7 @@ class Recipe:
 
     space: "rig" (the embedded network) or "lia512" (the published one). model: fields of ModelConfig that differ from that
     space's network. corpus, valid: folders of `learning make` or `learning prepare`. start: weights to begin from.
+    teacher: of a distillation, weights; empty: those it begins from.
     steps: of the optimiser. batch: clips of clip_frames. learning_rate: peak of a cosine after `warm_up` steps.
     norm: of the loss, "l1" (the paper's) or "l2". L1's best guess is the median, which in a space of named coefficients says
         that rare events such as blinks never happen; L2's is the mean, with which flow matching draws them as often as
@@ -29,16 +30,15 @@ class Recipe:
     difference_weight: of the frame-to-frame loss; mouth_weight: of an extra head that reads the mouth off the sound;
     answer_weight: of one that reads the rest of the face off the avatar's conditions.
     response_spread: dB, of random frequency responses that sounds pass, with some bands masked; rig space only. 0: none. In a
-    distillation the student alone hears them so.
+        distillation the student alone hears them so, but for clear_share of the clips, and learns the opening of the mouth from
+        these clips, all else from the clear ones.
     context_noise: largest deviation of noise on a clean past, which teaches the stream to mend its own errors.
-    keep_start: share of the weights it began from in the weights that are saved, 0 to 1 (Wortsman et al. 2022: between a network and
-        one that was trained on from it lie networks that have much of what either does better).
     preference_weight, beta: of the preference stage (published: 0.1, 1000); losers: how many clips the loser model makes.
     guidance_steps: network passes of a loser. passes: of the student of a distillation, per block as generators count them;
     substeps: the teacher's Euler steps within one of the student's; audio_guidance, user_guidance: its scales;
-    lip_temperature: scale of the noise that the mouth's motion begins as, as of generators/embedded.py; lip_reading: share of a
-    linear reading of the sound in the lips that the student aims at, the rest is the teacher's. freeze_audio: leave the
-    audio encoder's trunk as it is.
+    lip_temperature: scale of the noise that the mouth's motion begins as, as of generators/embedded.py; opening_reading: share of
+    a linear reading of the sound in the opening of the mouth that the student aims at, the rest is the teacher's.
+    freeze_audio: leave the audio encoder's trunk as it is.
     save_every, valid_every, log_every: steps. threads: of the CPU, 0: as PyTorch likes.
     """
 
@@ -48,6 +48,7 @@ class Recipe:
     corpus: str = ""
     valid: str = ""
     start: str = ""
+    teacher: str = ""
     steps: int = 20000
     batch: int = 32
     learning_rate: float = 6e-4
@@ -55,7 +56,6 @@ class Recipe:
     weight_decay: float = 0.01
     norm: str = "l1"
     average: float = 0.999
-    keep_start: float = 0.0
     stream_share: float = 0.5
     hear_both: float = 0.6
     hear_avatar: float = 0.2
@@ -64,6 +64,7 @@ class Recipe:
     mouth_weight: float = 0.5
     answer_weight: float = 0.0
     response_spread: float = 0.0
+    clear_share: float = 0.4
     context_noise: float = 0.1
     preference_weight: float = 0.1
     beta: float = 1000.0
@@ -74,7 +75,7 @@ class Recipe:
     audio_guidance: float = 2.0
     user_guidance: float = 2.0
     lip_temperature: float = 1.0
-    lip_reading: float = 0.0
+    opening_reading: float = 0.0
     freeze_audio: bool = False
     seed: int = 0
     device: str = "auto"
@@ -97,14 +98,16 @@ class Recipe:
                 raise InputError(f"recipe: {name} is {getattr(self, name)}; give at least 1")
         if min(self.hear_both, self.hear_avatar, self.hear_user) < 0 or self.hear_both + self.hear_avatar + self.hear_user > 1:
             raise InputError("recipe: hear_both, hear_avatar and hear_user are probabilities whose sum is at most 1")
+        if self.teacher and self.stage != "distillation":
+            raise InputError(f"recipe: teacher is {self.teacher!r}; the {self.stage} stage has none")
+        if not 0 <= self.clear_share <= 1:
+            raise InputError(f"recipe: clear_share is {self.clear_share:g}; give 0 to 1")
         if not 0 <= self.stream_share <= 1 or not 0 <= self.average < 1:
             raise InputError("recipe: stream_share lies in [0, 1], average in [0, 1)")
-        if not 0 <= self.lip_reading <= (self.space == "rig"):
-            raise InputError(f"recipe: lip_reading is {self.lip_reading:g}; give 0 to 1, and 0 in another space than rig")
+        if not 0 <= self.opening_reading <= (self.space == "rig"):
+            raise InputError(f"recipe: opening_reading is {self.opening_reading:g}; give 0 to 1, and 0 in another space than rig")
         if self.response_spread < 0 or (self.response_spread and self.space != "rig"):
             raise InputError(f"recipe: response_spread is {self.response_spread:g}; give 0 or more dB, and 0 in another space than rig")
-        if not 0 <= self.keep_start <= bool(self.start):
-            raise InputError(f"recipe: keep_start is {self.keep_start:g}; give 0 to 1, and 0 without `start`")
         if self.passes < 3:
             raise InputError(f"recipe: passes is {self.passes}; give at least 3")
         if self.stage != "forcing" and not self.start:

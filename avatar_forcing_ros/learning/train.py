@@ -122,7 +122,6 @@ class Trainer:
             parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
         )
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.start = copy.deepcopy(self.average) if recipe.keep_start else None
         self.step = 0
         self.out.mkdir(parents=True, exist_ok=True)
         if resume and self.checkpoint.is_file():
@@ -193,18 +192,8 @@ class Trainer:
         with open(self.out / "log.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
 
-    @torch.no_grad()
-    def result(self) -> AvatarForcing:
-        """The averaged weights, and as much of those it began from as the recipe keeps."""
-        if self.start is None:
-            return self.average
-        kept = copy.deepcopy(self.average)
-        for one, first in zip(kept.parameters(), self.start.parameters(), strict=True):
-            one.lerp_(first, self.recipe.keep_start)
-        return kept
-
     def save(self) -> None:
-        """checkpoint.pt (to resume) and model.safetensors (of `result`), each whole or not at all, and the plot."""
+        """checkpoint.pt (to resume) and model.safetensors (the averaged weights), each whole or not at all, and the plot."""
         state = {
             "step": self.step, "model": self.model.state_dict(), "average": self.average.state_dict(),
             "stage": {n: p for n, p in self.stage.state_dict().items()}, "optimiser": self.optimiser.state_dict(),
@@ -213,7 +202,7 @@ class Trainer:
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
         os.replace(partial, self.checkpoint)
-        save_model(self.result(), self.out / "model.partial.safetensors")
+        save_model(self.average, self.out / "model.partial.safetensors")
         os.replace(self.out / "model.partial.safetensors", self.out / "model.safetensors")
         plot_log(self.out / "log.jsonl", self.out / "training.png")
 
