@@ -264,6 +264,17 @@ def test_another_microphone_teaches_the_opening_of_the_mouth_alone(corpus, train
     assert torch.equal(taught(1.0), ~opening)
 
 
+def test_a_stranger_takes_the_users_place(corpus, trained):
+    from avatar_forcing_ros.learning.corpus import load_corpus
+    from avatar_forcing_ros.learning.distillation import with_strangers
+
+    clip = ClipSource(load_corpus(corpus), load_model(trained), 3).draw(4)
+    other = with_strangers(clip, torch.tensor([True, False, False, True]))
+    for name in ("user_sound", "user_motion", "user_heard", "user_seen"):
+        assert torch.equal(getattr(other, name), getattr(clip, name)[[3, 1, 2, 2]]), name
+    assert torch.equal(other.avatar_sound, clip.avatar_sound) and torch.equal(other.avatar_motion, clip.avatar_motion)
+
+
 def test_the_published_space_trains_from_waveforms(tmp_path):
     """The published layout at a tiny size: waveforms through wav2vec2, 512 latents, both stages."""
     corpus = write_corpus(tmp_path / "corpus", "lia512", frames=120)

@@ -17,7 +17,7 @@ all else in the other clips: the width of a mouth and the answers to a user are 
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -71,6 +71,13 @@ def fit_reading(model: AvatarForcing, source: ClipSource, batch: int) -> Tensor:
     return reading.float().to(device)
 
 
+def with_strangers(clip: df.Clip, where: Tensor) -> df.Clip:
+    """The clip with the user of the clip before it in the batch, for those `where` (B,)."""
+    order = torch.arange(len(where), device=where.device)
+    order = torch.where(where, order.roll(1), order)
+    return replace(clip, **{f.name: getattr(clip, f.name)[order] for f in fields(clip) if f.name.startswith("user_")})
+
+
 class Distillation(nn.Module):
     """The loss of a batch; see the module. Without another microphone and teacher the audio encoder stays the teacher's."""
 
@@ -92,12 +99,14 @@ class Distillation(nn.Module):
         block, device, batch = config.block_frames, clip.avatar_motion.device, len(clip.avatar_motion)
         layout = df.Layout.draw(block, recipe.stream_share, rng)
         first = block if layout.stream else 0  # the first block of a clip is the past of the others
+        if recipe.response_spread:
+            clear = torch.rand(batch, 1, 1, generator=rng).to(device) < recipe.clear_share
+            clip = with_strangers(clip, ~clear.flatten()) if recipe.strangers else clip
         sound, frames = torch.cat([clip.avatar_sound, clip.user_sound]), clip.avatar_motion.shape[1]
         with torch.no_grad():
             features = heard = df.encode_sound(teacher, sound, frames).chunk(2)
         judged = torch.ones(batch, 1, config.motion_dim, device=device)
         if recipe.response_spread:
-            clear = (torch.rand(batch, 1, 1, generator=rng) < recipe.clear_share).to(device)
             changed = through_another_microphone(sound, recipe.response_spread, rng)
             sound = torch.where(clear.repeat(2, 1, 1), sound, changed)
             judged = clear.float().repeat(1, 1, config.motion_dim)

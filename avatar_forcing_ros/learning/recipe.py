@@ -31,7 +31,8 @@ class Recipe:
     answer_weight: of one that reads the rest of the face off the avatar's conditions.
     response_spread: dB, of random frequency responses that sounds pass, with some bands masked; rig space only. 0: none. In a
         distillation the student alone hears them so, but for clear_share of the clips, and learns the opening of the mouth from
-        these clips, all else from the clear ones.
+        these clips, all else from the clear ones. strangers: the user of these clips is another clip's, so that nobody learns to
+        keep the mouth shut because the user speaks.
     context_noise: largest deviation of noise on a clean past, which teaches the stream to mend its own errors.
     preference_weight, beta: of the preference stage (published: 0.1, 1000); losers: how many clips the loser model makes.
     guidance_steps: network passes of a loser. passes: of the student of a distillation, per block as generators count them;
@@ -65,6 +66,7 @@ class Recipe:
     answer_weight: float = 0.0
     response_spread: float = 0.0
     clear_share: float = 0.4
+    strangers: bool = False
     context_noise: float = 0.1
     preference_weight: float = 0.1
     beta: float = 1000.0
