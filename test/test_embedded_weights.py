@@ -65,23 +65,18 @@ def test_the_face_is_never_still_and_stays_in_its_ranges(answer):
     assert np.abs(answer[:, :3]).max() < 0.6
 
 
-def test_blinks_come_with_the_lids_noise_and_the_mouth_does_not_mind(answer, sample):
+def with_noise(part, scale, sample):
     heard, motion, speech = sample
-    def made(scale):
-        stream = EmbeddedGenerator(options={"lid_temperature": scale}).open(None, 0)
-        return run_stream(stream, heard, motion, np.ones(len(motion), np.float32), speech)
-    calm, lively = made(0.3), made(1.6)
-    assert metrics.blinks_per_minute(calm) < metrics.blinks_per_minute(answer) < metrics.blinks_per_minute(lively)
-    assert np.corrcoef(metrics.jaw(calm), metrics.jaw(lively))[0, 1] > 0.9
+    stream = EmbeddedGenerator(options={f"{part}_temperature": scale}).open(None, 0)
+    return run_stream(stream, heard, motion, np.ones(len(motion), np.float32), speech)
 
 
-def test_the_head_moves_with_the_faces_noise_and_the_mouth_does_not_mind(answer, sample):
-    heard, motion, speech = sample
-    def made(scale):
-        stream = EmbeddedGenerator(options={"face_temperature": scale}).open(None, 0)
-        return run_stream(stream, heard, motion, np.ones(len(motion), np.float32), speech)
-    calm, lively = made(0.3), made(1.6)
-    assert calm[:, :3].std() < answer[:, :3].std() < lively[:, :3].std()
+@pytest.mark.parametrize(
+    "part, liveliness", [("lid", metrics.blinks_per_minute), ("face", lambda motion: motion[:, :3].std())], ids=["lid", "face"]
+)
+def test_lids_and_head_move_with_their_noise_and_the_mouth_does_not_mind(part, liveliness, answer, sample):
+    calm, lively = with_noise(part, 0.3, sample), with_noise(part, 1.6, sample)
+    assert liveliness(calm) < liveliness(answer) < liveliness(lively)
     assert np.corrcoef(metrics.jaw(calm), metrics.jaw(lively))[0, 1] > 0.9
 
 

@@ -238,7 +238,7 @@ def test_a_distilled_network_learns_to_hear_another_microphone(corpus, trained, 
     _, rows = train(replace(recipe, steps=1, teacher=trained), tmp_path / "another")
     assert rows[0]["loss"] > 1e-4
     _, rows = train(replace(recipe, steps=60, response_spread=10.0, clear_share=0.0), tmp_path / "robust")
-    assert rows[0]["loss"] > 1e-5
+    assert rows[0]["loss"] > 1e-4
     assert np.mean([row["loss"] for row in rows[-10:]]) < 0.7 * np.mean([row["loss"] for row in rows[:10]])
     one, other = (load_model(file).audio_encoder.embed.weight for file in (start, tmp_path / "robust/model.safetensors"))
     assert not torch.equal(one, other)
