@@ -140,12 +140,42 @@ def test_lips_of_speakers_and_the_sample(tmp_path, real_data, capsys):
     assert result.figures["settings"]["clips"] == 1 and "broken.mp4" in result.figures["settings"]["clips_left_out"][0]
     assert -1 <= result.figures["baseline"]["energy"]["r_lag_0"] <= 1
     assert result.figures["models"]["reflex"]["sample"]["jaw_against_energy"]["r"] > 0.5
-    assert "true motion" not in result.figures["models"]  # nothing is known of it here
+    assert "true motion" not in result.figures["models"] and "talked_over" not in lips  # nothing is known of it here
     silent = evaluate({"reflex": model}, None, 0, sample=(sample[0], ""))
     print_table(silent.figures, Console(width=200))
     table = capsys.readouterr().out
     assert "smile against" in table and "speech's energy" not in table and "nan" not in table
     assert {path.name for path in write_plots(tmp_path / "plots", result)} == {"lips.png"}
+
+
+class Hushed:
+    """The avatar's loudness as its jaw, a quarter of it while the user is heard. Like a network that takes turns too seriously."""
+
+    block_frames, commit_frames = 10, 5
+
+    def step(self, signals):
+        level = np.sqrt((signals.avatar_audio.reshape(10, -1) ** 2).mean(axis=1))[:5]
+        user = np.sqrt((signals.user_audio.reshape(10, -1) ** 2).mean(axis=1))[:5]
+        return np.stack([rig.pose(jawOpen=4 * x * (0.25 if u > 0.01 else 1.0)) for x, u in zip(level, user)])
+
+
+def test_speakers_who_are_talked_over(tmp_path):
+    talks = held_out_conversations(2, 30.0, seed=5)
+    frames = 900  # more than the user has
+    samples = np.random.default_rng(0).standard_normal(frames * 640).astype(np.float32)
+    samples *= np.repeat(0.1 + 0.1 * np.sin(np.arange(frames) / 3), 640).astype(np.float32)
+    loudness = np.sqrt((samples.reshape(frames, -1) ** 2).mean(axis=1))
+    clip = clips.Clip("one", samples, np.stack([rig.pose(jawOpen=4 * x) for x in loudness]), np.ones(frames, np.float32))
+    models = {"hushed": Candidate(lambda seed, commit: Hushed()), "alone": Candidate(lambda seed, commit: Hushed(), user=False)}
+    module = "avatar_forcing_ros.learning.evaluate"
+    with mock.patch(f"{module}.held_out_conversations", return_value=talks), mock.patch(
+        f"{module}.speaker_clips", return_value=([clip], [])
+    ), mock.patch(f"{module}.GAIN_SHIFTS", 5):
+        found = evaluate(models, tmp_path, 2, 30.0, drift_minutes=0).figures["models"]
+    hushed, alone = found["hushed"]["lips"], found["alone"]["lips"]
+    assert hushed["jaw"]["r_lag_0"] > 0.99 and alone["talked_over"]["opening_ratio"] == 1
+    assert hushed["talked_over"]["opening_ratio"] < 0.8 and hushed["talked_over"]["jaw"]["r_lag_0"] < 0.95
+    assert alone["talked_over"]["jaw"] == alone["jaw"]
 
 
 def test_a_tracked_clip_comes_from_the_cache(tmp_path, own_cache, monkeypatch):

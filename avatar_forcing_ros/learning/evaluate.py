@@ -102,13 +102,18 @@ def evaluate(
             raise InputError(f"{name} gives latents of {latents.shape[1]} numbers: only the rig space is measured")
         return latents
 
+    clips: list[Clip] = []
     if speakers:
-        _measure_lips(result, models, run, speakers, seed, progress)
+        clips, left_out = speaker_clips(speakers, lambda name: progress(f"tracking {name}"))
+        settings["clips"], settings["clips_left_out"] = len(clips), left_out
     if sample:
         _measure_sample(result, models, run, sample, seed, progress)
     if conversations:
         progress("making conversations")
-        talks = held_out_conversations(conversations, seconds, seed)
+    talks = held_out_conversations(conversations, seconds, seed)
+    if clips:
+        _measure_lips(result, models, run, clips, talks, seed)
+    if talks:
         figures["models"][TRUE] = {}
         for name in (*models, TRUE):
             model = models.get(name)
@@ -132,6 +137,16 @@ def held_out_conversations(count: int, seconds: float, seed: int) -> list[Conver
 def _user(talk: Conversation) -> Signals:
     """Person 1 is the user."""
     return talk.samples[1], talk.motion[1], np.ones(talk.motion.shape[1], np.float32)
+
+
+def _talking_user(talk: Conversation, frames: int) -> Signals:
+    """The user from where they talk most in so many frames on; from the beginning again where the conversation ends."""
+    spoken = np.concatenate([[0], np.cumsum(talk.speaking[1])])
+    last = max(len(spoken) - frames, 1)
+    first = int(np.argmax(spoken[-last:] - spoken[:last]))
+    index = np.arange(first, first + frames) % (len(spoken) - 1)
+    samples, motion, confidence = _user(talk)
+    return samples.reshape(-1, SAMPLES_PER_FRAME)[index].ravel(), motion[index], confidence[index]
 
 
 def _measure_conversations(
@@ -180,10 +195,9 @@ def _mouth_figures(curves: list[np.ndarray]) -> dict:
     }  # fmt: skip
 
 
-def _measure_lips(result: Evaluation, models, run, speakers, seed: int, progress) -> None:
-    clips, left_out = speaker_clips(speakers, lambda name: progress(f"tracking {name}"))
+def _measure_lips(result: Evaluation, models, run, clips: list[Clip], talks: list[Conversation], seed: int) -> None:
+    """talks: whose users talk over the speakers; without any nobody does."""
     figures = result.figures
-    figures["settings"]["clips"], figures["settings"]["clips_left_out"] = len(clips), left_out
     valid = [clip.confidence > 0.5 for clip in clips]
 
     def curves(parts: list[np.ndarray], measure, true) -> list[np.ndarray]:
@@ -214,6 +228,12 @@ def _measure_lips(result: Evaluation, models, run, speakers, seed: int, progress
             clip.name: {part: m.best_lag(found[i], LIP_WITHIN) for part, found in by_part.items()}
             for i, clip in enumerate(clips)
         }
+        if talks:
+            users = [_talking_user(talks[i % len(talks)], len(clip.motion)) for i, clip in enumerate(clips)]
+            over = [run(name, f"{clip.name} talked over", seed, user, clip.samples) for clip, user in zip(clips, users)]
+            opening = [np.concatenate([m.jaw(x) for x in of]).mean() for of in (over, parts)]
+            ratio = float(opening[0] / opening[1]) if opening[1] > 0 else float("nan")
+            lips["talked_over"] = {"jaw": _mouth_figures(curves(over, m.jaw, m.jaw)), "opening_ratio": ratio}
         figures["models"][name]["lips"] = lips
 
 

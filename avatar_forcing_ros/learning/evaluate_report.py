@@ -106,6 +106,8 @@ ROWS: tuple[tuple[str, Callable[[dict], str]], ...] = (
     ("  mouth width", _lips("lips/width")),
     ("  pucker", _lips("lips/pucker")),
     ("  closed after half a second of silence", _percent("lips/silence/closed")),
+    ("  talked over: jaw", _lips("lips/talked_over/jaw")),
+    ("  talked over: opening, share of that alone", _percent("lips/talked_over/opening_ratio")),
     ("Made speech: jaw", _lips("made_speech/jaw")),
     ("  mouth width", _lips("made_speech/width")),
     ("  lips met at p, b, m; anywhere in speech", _percent(*_each("made_speech/closure", "rate", "chance"))),
