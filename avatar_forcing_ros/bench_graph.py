@@ -17,6 +17,7 @@ import numpy as np
 
 from avatar_forcing_ros.errors import AvatarForcingError
 from avatar_forcing_ros.generators.reflex import MIRROR_DELAY_FRAMES
+from avatar_forcing_ros.installation import node_executable
 from avatar_forcing_ros.motion import make_avatar, rig
 from avatar_forcing_ros.session import Session
 from avatar_forcing_ros.timeline import FRAME_NS, NANOSECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -63,13 +64,14 @@ def stimulus_test(
     voice: from the sending of speech to its first sample at the reader, and `lips_after_sound` from then to the
         first image with an opening mouth; `reported` the presentation delay.
     """
+    node_executable("motion_generator")  # where there is none there is no rclpy either, and it says what to do
     from avatar_forcing_ros.nodes.lifecycle_client import LifecycleClient
     from avatar_forcing_ros.supervisor import NAMESPACE, Graph, NodeProcess
 
     session = Session(out="none.mp4", generator="reflex", avatar=avatar, size=SIZE, commit=commit, delay=delay)
     graph = Graph(session)
     graph.nodes = [n for n in graph.nodes if n.executable != "recorder"]
-    graph.nodes += [NodeProcess("face_ingest", "face", "user"), NodeProcess("audio_ingest", "microphone", "user"),
+    graph.nodes += [NodeProcess("face_ingest", "face", "user", {"reliable": True}), NodeProcess("audio_ingest", "microphone", "user"),
                     NodeProcess("audio_ingest", "speech", "speech")]  # fmt: skip
     with graph, LifecycleClient(f"/{NAMESPACE}") as client:
         client.wait_for_state([n.path for n in graph.nodes], "active", _READY_S, graph.check)

@@ -10,7 +10,7 @@ import threading
 from dataclasses import fields
 
 from avatar_forcing_ros import __version__
-from avatar_forcing_ros.errors import AvatarForcingError
+from avatar_forcing_ros.errors import AvatarForcingError, InputError
 from avatar_forcing_ros.learning.commands import add_learning
 from avatar_forcing_ros.learning.evaluate_command import add_evaluate
 
@@ -56,7 +56,7 @@ def _add_run(commands) -> None:
     run.add_argument("--bag", default="", metavar="FOLDER", help="record a rosbag2 as well (real time only)")
     run.add_argument("--timeline", default="", metavar="PNG", help="the plot (default: beside OUT, .timeline.png)")
     run.add_argument("--side-by-side", default="", metavar="MP4", help="user and avatar beside each other, in true time")
-    run.add_argument("--config", default="", metavar="YAML", help="parameters of the nodes (real time only)")
+    run.add_argument("--config", default="", metavar="YAML", help="parameters of the nodes (real time only); what has an option here is told by the option")
     run.add_argument("--offline", action="store_true", help="lockstep: the same frames for the same inputs and seed")
     run.set_defaults(work=_run)
 
@@ -65,6 +65,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from avatar_forcing_ros.assets import SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
+    from avatar_forcing_ros.media.writer import refuse_to_overwrite
     from avatar_forcing_ros.session import Session
 
     values = {f.name: getattr(arguments, f.name) for f in fields(Session)}
@@ -73,6 +74,10 @@ def _run(arguments: argparse.Namespace) -> None:
     values["avatar"] = values["avatar"] or ("neural" if arguments.generator == "published" else "portrait")
     session = Session(**values)
     session.check(arguments.offline)
+    if arguments.offline and arguments.config:
+        raise InputError("--config is of a run in real time, whose nodes have parameters: leave it out, or --offline")
+    if arguments.side_by_side:
+        refuse_to_overwrite(arguments.side_by_side, session.out, session.user_video, session.user_audio, session.avatar_audio)
     style = {"unit": " frames", "desc": "offline"} if arguments.offline else {"unit": " s", "desc": "live"}
     interval = 0.3 if sys.stderr.isatty() else 10.0
     with tqdm(bar_format="{desc}: {n:.0f}{unit} [{elapsed}]", mininterval=interval, **style) as bar:
@@ -91,12 +96,28 @@ def _run(arguments: argparse.Namespace) -> None:
 
             figures = run_live(session, arguments.config, show, psutil.Process().create_time())
     _print_figures(session.out, figures)
-    if arguments.side_by_side and session.user_video:
-        from avatar_forcing_ros.media.side_by_side import write_side_by_side
+    if arguments.side_by_side:
+        _write_side_by_side(session, arguments.side_by_side, 0.0 if arguments.offline else figures["presentation_delay_ms"]["start"] / 1000)
 
-        delay = 0.0 if arguments.offline else figures["presentation_delay_ms"]["start"] / 1000
-        write_side_by_side(session.user_video, session.out, arguments.side_by_side, delay)
-        print(f"{arguments.side_by_side}: user and avatar beside each other")
+
+def _write_side_by_side(session, out: str, delay_s: float) -> None:
+    from contextlib import ExitStack
+
+    from avatar_forcing_ros.media.reader import is_live, open_media
+    from avatar_forcing_ros.media.side_by_side import write_side_by_side
+
+    if not session.user_video or is_live(session.user_video):
+        print(f"{out}: not written; it needs a user's video that can be read again")
+        return
+    with ExitStack() as open_readers:
+        user = open_readers.enter_context(open_media(session.user_video, session.camera_topic or None, session.audio_topic or None))
+        voice = user
+        if session.user_audio:
+            voice = None if is_live(session.user_audio) else open_readers.enter_context(
+                open_media(session.user_audio, audio_topic=session.audio_topic or None)
+            )
+        write_side_by_side(user, voice, session.out, out, delay_s)
+    print(f"{out}: user and avatar beside each other")
 
 
 def _add_face(commands) -> None:
@@ -126,12 +147,13 @@ def _face(arguments: argparse.Namespace) -> None:
     import cv2
 
     from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
-    from avatar_forcing_ros.errors import InputError
+    from avatar_forcing_ros.media.writer import refuse_to_overwrite
     from avatar_forcing_ros.motion import make_avatar
     from avatar_forcing_ros.motion.photo import read_picture
     from avatar_forcing_ros.motion.source_check import source_notes
     from avatar_forcing_ros.reenact import contact_sheet, turntable
 
+    refuse_to_overwrite(arguments.out, arguments.portrait)
     if arguments.avatar == "portrait":
         picture = arguments.portrait or str(DEFAULT_PORTRAIT)
         try:
@@ -219,6 +241,11 @@ def _bench(arguments: argparse.Namespace) -> None:
 
     from avatar_forcing_ros.bench_report import machine, write_tables
 
+    for file in filter(None, (arguments.json, arguments.document)):
+        if not Path(file).parent.is_dir():
+            raise InputError(f"{file}: its folder does not exist; make it first")
+    if arguments.document and not Path(arguments.document).is_file():
+        raise InputError(f"{arguments.document}: no such document; its tables stand between marks, as in docs/benchmarks.md")
     parts = (arguments.only,) if arguments.only else ("live", "rig", "network", "latency")
     report: dict = {"machine": machine()}
     if "live" in parts:

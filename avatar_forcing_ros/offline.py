@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -116,6 +117,7 @@ def run_offline(session: Session, progress=lambda frames: None) -> dict:
         raise InputError("no input has any frame or sound: nothing to do")
     figures = {"mode": "offline", "generator": generator.name, **statistics.summary()}
     figures["frame_interval_error_ms"] = None
+    figures["peak_rss_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)  # Linux counts in KiB
     write_json(out.with_suffix(".json"), figures)
     plot_timeline(session.timeline_path, statistics, 0, f"{out.name} (offline)")
     return figures

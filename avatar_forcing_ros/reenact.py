@@ -7,7 +7,7 @@ import numpy as np
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
-from avatar_forcing_ros.media.writer import VideoWriter
+from avatar_forcing_ros.media.writer import VideoWriter, refuse_to_overwrite
 from avatar_forcing_ros.motion import Avatar, make_tracker, rig
 from avatar_forcing_ros.motion.tracker import FaceTracker, face_at_rest
 from avatar_forcing_ros.timeline import FRAME_RATE
@@ -105,6 +105,7 @@ def reenact(driver: str, avatar: Avatar, out: str, progress=lambda frames: None)
     images seen so far, of both times.
     Returns frames and the share of them that showed a face. Raises InputError where the driver has no video or no face.
     """
+    refuse_to_overwrite(out, driver)
     with open_media(driver) as reader:
         if not reader.has_video:
             raise InputError(f"{driver}: has no video to take motion from")

@@ -7,8 +7,12 @@ from pathlib import Path
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators import GENERATORS
-from avatar_forcing_ros.media.reader import check_sound, open_media
+from avatar_forcing_ros.media.reader import check_sound, is_live, open_media
+from avatar_forcing_ros.media.writer import refuse_to_overwrite
 from avatar_forcing_ros.motion import AVATARS, Network
+
+MAX_SEED = 2**31 - 1
+PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,13 @@ class Session:
     def check(self, offline: bool) -> None:
         """Raises InputError, in one line, on what can be seen before the start."""
         for source in (self.user_video, self.user_audio, self.avatar_audio):
-            if offline and source.startswith(("webcam:", "mic:")):
+            if offline and is_live(source):
                 raise InputError(f"{source}: a live source cannot be run offline; give a file or a bag")
+        for option in ("loop", "delay", "bag") if offline else ():
+            if getattr(self, option):
+                raise InputError(f"--{option} is of a run in real time: leave it out, or --offline")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InputError(f"seed is {self.seed}: give 0 to {MAX_SEED}")
         if self.generator not in GENERATORS:
             raise InputError(f"generator '{self.generator}' is unknown; use one of {', '.join(GENERATORS)}")
         if self.avatar not in AVATARS:
@@ -69,20 +78,23 @@ class Session:
         out = Path(self.out)
         if out.suffix.lower() != ".mp4":
             raise InputError(f"{self.out}: the result is an mp4; give a name that ends in .mp4")
+        if self.timeline_path.suffix.lower() not in PLOT_ENDINGS:
+            raise InputError(f"{self.timeline}: the plot is a picture; give a name that ends in {', '.join(PLOT_ENDINGS)}")
         for folder in (out.parent, Path(self.timeline).parent):
             if not folder.is_dir():
                 raise InputError(f"{folder}: the folder for the result does not exist; make it first")
         if not (self.user_video or self.user_audio or self.avatar_audio):
             raise InputError("nothing to run: give --user-video, --user-audio or --avatar-audio")
+        refuse_to_overwrite(self.out, self.user_video, self.user_audio, self.avatar_audio)
         if self.portrait and not Path(self.portrait).is_file():
             raise InputError(f"{self.portrait}: no such file; give the picture of a face")
         if self.user_video:
             with open_media(self.user_video, self.camera_topic or None, self.audio_topic or None) as reader:
                 if not reader.has_video:
                     raise InputError(f"{self.user_video}: has no video; give it with --user-audio")
-        for source in (self.user_audio, self.avatar_audio):
+        for source, topic in ((self.user_audio, self.audio_topic), (self.avatar_audio, "")):  # a topic is one of the user's bag
             if source:
-                with open_media(source, audio_topic=self.audio_topic or None) as reader:
+                with open_media(source, audio_topic=topic or None) as reader:
                     if not reader.live:
                         check_sound(reader)
 

@@ -70,7 +70,7 @@ def plan(session: Session) -> list[NodeProcess]:
 
     topics = {"camera_topic": session.camera_topic, "audio_topic": session.audio_topic}
     if session.user_video:
-        nodes.append(NodeProcess("face_ingest", "face", "user", {"space": session.space, **network}))
+        nodes.append(NodeProcess("face_ingest", "face", "user", {"space": session.space, "reliable": True, **network}))
         source("camera_source", "user", session.user_video, play_audio=not session.user_audio, **topics)
     if session.user_audio:
         source("microphone_source", "user", session.user_audio, play_video=False, **topics)
@@ -242,7 +242,8 @@ def run_live(
     progress: called about five times a second with the seconds played. began: when the user started it (seconds of the
     system's clock; now, by default), from which the first image is timed. Ctrl-C ends the session and keeps what was recorded.
     """
-    from avatar_forcing_ros.nodes.lifecycle_client import LifecycleClient  # rclpy only where there is ROS
+    node_executable("motion_generator")  # where there is none there is no rclpy either, and it says what to do
+    from avatar_forcing_ros.nodes.lifecycle_client import LifecycleClient
 
     out, began = Path(session.out), began or time.time()
     for old in (out.with_suffix(".json"), session.timeline_path):

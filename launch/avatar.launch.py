@@ -1,9 +1,9 @@
 """The avatar itself: sound and face ingest, motion generator, renderer. The other launch files include this one."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, PythonExpression
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node, PushRosNamespace, SetParameter
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
@@ -14,49 +14,61 @@ SHARE = FindPackageShare(PACKAGE)
 ARGUMENTS = (
     ("namespace", "avatar", "namespace of all nodes and topics of this avatar; several may share one domain"),
     ("camera", "camera/image_raw", "topic of the user's camera (sensor_msgs/Image); a relative name is in <namespace>/user"),
-    ("camera_compressed", "false", "read <camera>/compressed instead of the raw images"),
-    ("camera_reliable", "false", "ask the camera for reliable transport (its writer must offer it)"),
+    ("camera_compressed", "", "true: read <camera>/compressed instead of the raw images"),
+    ("camera_reliable", "", "true: ask the camera for reliable transport (its writer must offer it)"),
     ("microphone", "audio_stamped", "topic of the user's voice (stamped sound of audio_common_msgs)"),
     ("microphone_info", "audio_info", "topic that describes the user's sound (AudioInfo)"),
     ("speech", "audio_stamped", "topic of the avatar's own speech; a relative name is in <namespace>/speech"),
     ("speech_info", "audio_info", "topic that describes the speech (AudioInfo)"),
-    ("generator", "embedded", "back end of the motion generator: embedded (the network in the box), reflex (rules), published (with avatar:=neural)"),
-    ("weights", "", "of the network: a file of `avatar-forcing train`, or the folder of the published one (docs/weights.md); empty: in the box"),
-    ("device", "auto", "where the network runs: auto, cpu, cuda"),
-    ("precision", "auto", "of the network: auto, float32, bfloat16, float16"),
-    ("avatar", "portrait", "the face: portrait (an animated photo), screen_face (a drawn face) or neural"),
-    ("portrait", "", "image file of a face; empty: the one in the box"),
+    ("generator", "", "back end of the motion generator: embedded (the network in the box), reflex (rules), published (with avatar:=neural)"),
+    ("weights", "", "of the network: a file of `avatar-forcing train`, or the folder of the published one (docs/weights.md)"),
+    ("device", "", "where the network runs: auto, cpu, cuda"),
+    ("precision", "", "of the network: auto, float32, bfloat16, float16"),
+    ("avatar", "", "the face: portrait (an animated photo), screen_face (a drawn face) or neural"),
+    ("portrait", "", "image file of a face"),
     ("theme", "", "theme of the screen face"),
-    ("size", "512", "side of the images in pixels"),
-    ("presentation_delay", "0.0", "seconds from a frame's time to its showing; 0: measured, as short as it can be"),
-    ("commit_frames", "0", "frames that a step of the generator commits; 0: as the back end has it"),
-    ("params_file", PathJoinSubstitution([SHARE, "config", "avatar.yaml"]), "parameters of the nodes (YAML)"),
+    ("size", "", "side of the images in pixels"),
+    ("presentation_delay", "", "seconds from a frame's time to its showing; 0: measured, as short as it can be"),
+    ("commit_frames", "", "frames that a step of the generator commits; 0: as the back end has it"),
+    ("params_file", PathJoinSubstitution([SHARE, "config", "avatar.yaml"]), "parameters of the nodes (YAML); arguments that are empty leave them as they are there"),
     ("use_sim_time", "false", "follow /clock, as when a bag is replayed"),
     ("fastdds_profile", "true", "use this package's Fast DDS profile, whose shared memory holds raw images"),
-)
+)  # fmt: skip
 
 
-def generate_launch_description() -> LaunchDescription:
-    value = {name: LaunchConfiguration(name) for name, _, _ in ARGUMENTS}
+def _flag(text):
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"'{text}' is neither true nor false")
+    return text.lower() == "true"
 
-    def node(executable, name, namespace="", parameters=(), remappings=()):
+
+def _nodes(context):
+    """The nodes, each with the parameters that were given as arguments on top of the file's."""
+    value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+
+    def given(kind, **arguments):
+        """{parameter: value} of the arguments that are not empty."""
+        return {parameter: kind(value[name]) for parameter, name in arguments.items() if value[name]}
+
+    def node(executable, name, namespace="", parameters=None, remappings=()):
         return Node(
             package=PACKAGE,
             executable=executable,
             name=name,
             namespace=namespace,
-            parameters=[value["params_file"], *parameters],
+            parameters=[value["params_file"], *([parameters] if parameters else [])],
             remappings=list(remappings),
             output="screen",
             respawn=True,
             respawn_delay=2.0,
         )
 
-    def text(name):
-        return ParameterValue(value[name], value_type=str)
+    def text(*names):
+        return {name: ParameterValue(found, value_type=str) for name, found in given(str, **{n: n for n in names}).items()}
 
-    network = {name: text(name) for name in ("weights", "device", "precision")}
-    nodes = [
+    network = text("weights", "device", "precision")
+    space = {"space": "lia512" if value["generator"] == "published" else "rig"} if value["generator"] else {}
+    return [
         node(
             "audio_ingest", "microphone", "user",
             remappings=[("audio_stamped", value["microphone"]), ("audio_info", value["microphone_info"])],
@@ -67,33 +79,28 @@ def generate_launch_description() -> LaunchDescription:
         ),
         node(
             "face_ingest", "face", "user",
-            parameters=[{
-                "compressed": ParameterValue(value["camera_compressed"], value_type=bool),
-                "reliable": ParameterValue(value["camera_reliable"], value_type=bool),
-                "space": PythonExpression(["'lia512' if '", value["generator"], "' == 'published' else 'rig'"]),
-                **network,
-            }],
+            {**given(_flag, compressed="camera_compressed", reliable="camera_reliable"), **space, **network},
             remappings=[
                 ("camera/image_raw", value["camera"]),
-                ("camera/image_raw/compressed", [value["camera"], "/compressed"]),
+                ("camera/image_raw/compressed", value["camera"] + "/compressed"),
             ],
         ),
-        node("motion_generator", "motion_generator", parameters=[{
-            "generator": text("generator"), "portrait": text("portrait"),
-            "commit_frames": ParameterValue(value["commit_frames"], value_type=int), **network,
-        }]),
+        node(
+            "motion_generator", "motion_generator",
+            parameters={**text("generator", "portrait"), **given(int, commit_frames="commit_frames"), **network},
+        ),
         node(
             "renderer", "renderer",
-            parameters=[{
-                "avatar": text("avatar"),
-                "portrait": text("portrait"),
-                "theme": text("theme"),
-                "size": ParameterValue(value["size"], value_type=int),
-                **network,
-                "presentation_delay": ParameterValue(value["presentation_delay"], value_type=float),
-            }],
+            parameters={
+                **text("avatar", "portrait", "theme"), **given(int, size="size"), **network,
+                **given(float, presentation_delay="presentation_delay"),
+            },
         ),
     ]  # fmt: skip
+
+
+def generate_launch_description() -> LaunchDescription:
+    value = {name: LaunchConfiguration(name) for name, _, _ in ARGUMENTS}
     return LaunchDescription(
         [
             *(DeclareLaunchArgument(name, default_value=default, description=text) for name, default, text in ARGUMENTS),
@@ -106,7 +113,7 @@ def generate_launch_description() -> LaunchDescription:
                 [
                     PushRosNamespace(value["namespace"]),
                     SetParameter("use_sim_time", ParameterValue(value["use_sim_time"], value_type=bool)),
-                    *nodes,
+                    OpaqueFunction(function=_nodes),
                 ]
             ),
         ]

@@ -21,22 +21,24 @@ from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+DEFAULTS = PathJoinSubstitution([FindPackageShare("avatar_forcing_ros"), "config", "avatar.yaml"])
 ARGUMENTS = (
     ("bag", None, "the rosbag2 to replay (folder, sqlite3 or MCAP)"),
     ("out", "avatar.mp4", "the mp4 to write"),
     ("rate", "1.0", "speed of the replay"),
     ("namespace", "replay", "namespace of the nodes"),
     ("camera", "/camera/image_raw", "camera topic in the bag"),
-    ("camera_compressed", "false", "the bag holds <camera>/compressed"),
+    ("camera_compressed", "", "true: the bag holds <camera>/compressed"),
     ("microphone", "/audio/audio_stamped", "topic of the user's voice in the bag"),
     ("microphone_info", "/audio/audio_info", "topic that describes it"),
     ("speech", "/tts/audio_stamped", "topic of the avatar's speech in the bag"),
     ("speech_info", "/tts/audio_info", "topic that describes it"),
-    ("avatar", "portrait", "the face: portrait or screen_face"),
-    ("portrait", "", "image file of a face; empty: the one in the box"),
-    ("generator", "embedded", "back end of the motion generator: embedded (the network in the box), reflex (rules), published (with avatar:=neural)"),
-    ("weights", "", "folder of the published network's weights (docs/weights.md)"),
-    ("device", "auto", "where the published network runs: auto, cpu, cuda"),
+    ("avatar", "", "the face: portrait or screen_face"),
+    ("portrait", "", "image file of a face; empty: as params_file says, else the one in the box"),
+    ("generator", "", "back end of the motion generator: embedded (the network in the box), reflex (rules), published (with avatar:=neural)"),
+    ("weights", "", "of the network: a file of `avatar-forcing train`, or the folder of the published one (docs/weights.md)"),
+    ("device", "", "where the network runs: auto, cpu, cuda"),
+    ("params_file", DEFAULTS, "parameters of the nodes (YAML); arguments that are empty leave them as they are there"),
     ("start_delay", "5.0", "seconds that the nodes get to load before the bag plays"),
 )
 OWN = ("bag", "out", "rate", "start_delay")

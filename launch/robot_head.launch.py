@@ -10,23 +10,25 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
+DEFAULTS = PathJoinSubstitution([FindPackageShare("avatar_forcing_ros"), "config", "avatar.yaml"])
 ARGUMENTS = (
     ("namespace", "robot_head", "namespace of the face's nodes and topics"),
     ("camera", "/camera/image_raw", "topic of the robot's camera (sensor_msgs/Image)"),
-    ("camera_compressed", "false", "read <camera>/compressed instead of the raw images"),
-    ("camera_reliable", "false", "ask the camera for reliable transport (its writer must offer it)"),
+    ("camera_compressed", "", "true: read <camera>/compressed instead of the raw images"),
+    ("camera_reliable", "", "true: ask the camera for reliable transport (its writer must offer it)"),
     ("microphone", "/audio/audio_stamped", "topic of the robot's microphone"),
     ("microphone_info", "/audio/audio_info", "topic that describes the microphone's sound"),
     ("speech", "/tts/audio_stamped", "topic of the robot's speech; it may come faster than real time"),
     ("speech_info", "/tts/audio_info", "topic that describes the robot's speech"),
     ("avatar", "screen_face", "the face: screen_face (a drawn face) or portrait (an animated photo)"),
-    ("portrait", "", "image file of a face, with avatar:=portrait; empty: the one in the box"),
+    ("portrait", "", "image file of a face, with avatar:=portrait; empty: as params_file says, else the one in the box"),
     ("theme", "", "theme of the screen face"),
-    ("size", "512", "side of the images in pixels"),
-    ("generator", "embedded", "back end of the motion generator: embedded (the network in the box), reflex (rules), published (with avatar:=neural)"),
-    ("weights", "", "folder of the published network's weights (docs/weights.md)"),
-    ("device", "auto", "where the published network runs: auto, cpu, cuda"),
+    ("size", "", "side of the images in pixels"),
+    ("generator", "", "back end of the motion generator: embedded (the network in the box), reflex (rules), published (with avatar:=neural)"),
+    ("weights", "", "of the network: a file of `avatar-forcing train`, or the folder of the published one (docs/weights.md)"),
+    ("device", "", "where the network runs: auto, cpu, cuda"),
     ("use_sim_time", "false", "follow /clock"),
+    ("params_file", DEFAULTS, "parameters of the nodes (YAML); arguments that are empty leave them as they are there"),
 )
 
 

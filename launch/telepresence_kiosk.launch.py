@@ -12,19 +12,21 @@ from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+DEFAULTS = PathJoinSubstitution([FindPackageShare("avatar_forcing_ros"), "config", "avatar.yaml"])
 ARGUMENTS = (
     ("namespace", "kiosk", "namespace of the kiosk's nodes and topics"),
     ("webcam", "webcam:0", "the visitor's camera: webcam:N, or a video file to try"),
     ("mic", "mic:", "the visitor's microphone: mic: or mic:NAME, or a sound file to try"),
     ("speech", "audio_stamped", "topic of the distant person's voice; a relative name is in <namespace>/speech"),
     ("speech_info", "audio_info", "topic that describes that voice"),
-    ("avatar", "portrait", "the face: portrait (an animated photo) or screen_face (a drawn face)"),
-    ("portrait", "", "image file of a face; empty: the one in the box"),
+    ("avatar", "", "the face: portrait (an animated photo) or screen_face (a drawn face)"),
+    ("portrait", "", "image file of a face; empty: as params_file says, else the one in the box"),
     ("theme", "", "theme of the screen face"),
     ("size", "720", "side of the images in pixels"),
-    ("generator", "embedded", "back end of the motion generator: embedded (the network in the box), reflex (rules), published (with avatar:=neural)"),
-    ("weights", "", "folder of the published network's weights (docs/weights.md)"),
-    ("device", "auto", "where the published network runs: auto, cpu, cuda"),
+    ("generator", "", "back end of the motion generator: embedded (the network in the box), reflex (rules), published (with avatar:=neural)"),
+    ("weights", "", "of the network: a file of `avatar-forcing train`, or the folder of the published one (docs/weights.md)"),
+    ("device", "", "where the network runs: auto, cpu, cuda"),
+    ("params_file", DEFAULTS, "parameters of the nodes (YAML); arguments that are empty leave them as they are there"),
     ("viewer", "false", "open rqt_image_view on the face"),
 )
 OWN = ("webcam", "mic", "viewer")

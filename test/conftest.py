@@ -72,11 +72,13 @@ class RosWorld:
         except ExternalShutdownException:
             pass
 
-    def start(self, executable: str, name: str, namespace: str = "/", **parameters) -> subprocess.Popen:
+    def start(self, executable: str, name: str, namespace: str = "/", remap: dict[str, str] | None = None, **parameters) -> subprocess.Popen:
         """A node process; its output goes to <name>.log in the test's folder."""
         from avatar_forcing_ros.installation import node_executable
 
         command = [str(node_executable(executable)), "--ros-args", "-r", f"__node:={name}", "-r", f"__ns:={namespace}"]
+        for key, value in (remap or {}).items():
+            command += ["-r", f"{key}:={value}"]
         for key, value in parameters.items():
             command += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
         with open(self.folder / f"{name}.log", "w") as log:

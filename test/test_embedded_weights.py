@@ -49,6 +49,12 @@ def test_the_lips_follow_the_speech_and_rest_without(answer, sample):
     assert frames > 100 and closed / frames > 0.9
 
 
+def test_a_session_begins_with_its_mouth_shut_whatever_the_seed(generator):
+    silence = np.zeros(75 * 640, np.float32)
+    for seed in range(6):
+        assert metrics.jaw(run_stream(generator.open(None, seed), None, None, None, silence)).max() < 0.06, seed
+
+
 def test_it_answers_the_users_smile(generator, answer, sample):
     heard, motion, speech = sample
     def follows(latents):

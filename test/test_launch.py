@@ -46,3 +46,36 @@ def test_the_file_loads(file):
 
     description = PythonLaunchDescriptionSource(str(file)).get_launch_description(LaunchContext())
     assert all(a.description for a in description.get_launch_arguments())
+
+
+def test_arguments_win_over_the_parameters_file_and_empty_ones_do_not(monkeypatch):
+    pytest.importorskip("launch_ros", reason="launch and launch_ros come with an apt ROS, not from PyPI")
+    import importlib.util
+
+    from launch import LaunchContext
+
+    spec = importlib.util.spec_from_file_location("avatar_launch", ROOT / "launch" / "avatar.launch.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "Node", lambda **words: words)
+
+    def parameters(**arguments):
+        """{node: the parameters that it gets on top of the file's}"""
+        context, found = LaunchContext(), {}
+        defaults = {name: default for name, default, _ in module.ARGUMENTS if isinstance(default, str)}
+        context.launch_configurations.update(defaults | {"params_file": "mine.yaml"} | arguments)
+        for node in module._nodes(context):
+            file, *own = node["parameters"]
+            assert file == "mine.yaml"
+            values = own[0] if own else {}
+            found[node["name"]] = {k: v.evaluate(context) if hasattr(v, "evaluate") else v for k, v in values.items()}
+        return found
+
+    assert parameters() == {"microphone": {}, "speech": {}, "face": {}, "motion_generator": {}, "renderer": {}}
+    given = parameters(generator="published", size="300", camera_reliable="true", weights="1e5", presentation_delay="0.2")
+    assert given["renderer"] == {"size": 300, "weights": "1e5", "presentation_delay": 0.2}
+    assert given["motion_generator"] == {"generator": "published", "weights": "1e5"}
+    assert given["face"] == {"reliable": True, "space": "lia512", "weights": "1e5"}
+    assert not given["microphone"] and not given["speech"]
+    with pytest.raises(ValueError, match="'maybe' is neither"):
+        parameters(camera_reliable="maybe")

@@ -11,6 +11,7 @@ import pytest
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media.reader import AudioChunk, VideoFrame, audio_16k, check_sound, open_media, video_on_grid
+from avatar_forcing_ros.media.side_by_side import write_side_by_side
 from avatar_forcing_ros.media.writer import VideoWriter
 
 DATA = Path(os.environ.get("AVATAR_FORCING_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -299,3 +300,33 @@ def test_real_clips(name, images, seconds):
     reader = open_media(str(DATA / name))
     assert len(list(video_on_grid(reader)) if reader.has_video else []) == pytest.approx(images, abs=1)
     assert sum(map(len, audio_16k(reader))) / 16_000 == pytest.approx(seconds, abs=0.06)
+
+
+def test_side_by_side_has_both_pictures_and_both_voices_in_true_time(tmp_path):
+    """The user is grey and silent for 2 s, with a voice of its own file; the avatar, 40 ms shorter, is white and hums."""
+    def tone(hertz: int, seconds: float) -> np.ndarray:
+        return (0.3 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * 16000)) / 16000)).astype(np.float32)
+
+    user, voice, avatar, out = (str(tmp_path / f"{name}.mp4") for name in ("user", "voice", "avatar", "out"))
+    for path, frames, size, grey, sound in ((user, 50, (64, 48), 90, None), (voice, 50, (16, 16), 0, tone(300, 2)), (avatar, 49, (32, 32), 250, tone(1000, 1.96))):
+        with VideoWriter(path, fps=25) as writer:
+            for index in range(frames):
+                writer.write_frame(index, np.full((size[1], size[0], 3), grey if index else 0, np.uint8))
+            if sound is not None:
+                writer.write_audio(0, sound)
+    with open_media(user) as reader, open_media(voice) as heard:
+        write_side_by_side(reader, heard, avatar, out, delay_s=0.2)
+    with open_media(out) as reader:
+        images = [frame.image for frame in reader.video()]
+        sound = np.concatenate(list(audio_16k(reader)))
+    assert len(images) == 50 and images[0].shape == (32, 64, 3)
+    bright = [i for i, image in enumerate(images) if image[:, 40:].mean() > 200]
+    assert bright[0] == 6  # the avatar's second frame, the delay later
+    assert images[10][:, :24].mean() == pytest.approx(90, abs=6)
+
+    def share(hertz: int, start: float) -> float:
+        piece = sound[round(16000 * start) :][:1600]
+        return abs(np.exp(-2j * np.pi * hertz * np.arange(1600) / 16000) @ piece) / 800
+
+    assert share(300, 0.05) > 0.2 and share(1000, 0.05) < 0.05  # the avatar is not heard before it is seen
+    assert share(300, 1.8) > 0.2 and share(1000, 1.8) > 0.2

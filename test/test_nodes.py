@@ -88,8 +88,8 @@ def test_user_sound_of_44_kHz_becomes_frames_on_the_clock(ros):
 
 def test_sound_waits_for_the_description_of_its_format(ros):
     frames = ros.collect(AudioFrames, "/audio_frames")
-    ros.start("audio_ingest", "microphone")
-    publisher, describe = ros.publisher(AudioDataStamped, "/audio_stamped"), ros.publisher(AudioInfo, "/audio_info")
+    ros.start("audio_ingest", "microphone", remap={"audio_info": "/head/audio_info"})
+    publisher, describe = ros.publisher(AudioDataStamped, "/audio_stamped"), ros.publisher(AudioInfo, "/head/audio_info")
     ros.wait_for_readers(publisher)
     ros.wait_for_readers(describe)
     for i in range(10):  # half a second at 8 kHz, before anybody said that it is 8 kHz

@@ -1,6 +1,7 @@
 """Whole runs: offline in lockstep, live through the ROS graph, and what a user gets for bad input."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from avatar_forcing_ros import cli
-from avatar_forcing_ros.assets import SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
+from avatar_forcing_ros.assets import DEFAULT_PORTRAIT, SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
 from avatar_forcing_ros.media.reader import audio_16k, open_media
 from avatar_forcing_ros.media.writer import VideoWriter
 
@@ -70,7 +71,7 @@ def test_offline_gives_the_same_frames_for_the_same_seed_and_others_for_another(
         assert run(*inputs, "--out", out, "--offline", "--seed", seed, "--duration", 3.2, *SMALL) == 0
         results.append(images_of(out))
         figures = json.loads(out.with_suffix(".json").read_text())
-        assert KEYS <= figures.keys() and figures["mode"] == "offline" and figures["frames"] == 80
+        assert KEYS | {"peak_rss_mb"} <= figures.keys() and figures["mode"] == "offline" and figures["frames"] == 80
         assert figures["user_face_share"] > 0.9
         assert out.with_suffix(".timeline.png").is_file()
     assert (results[0] == results[1]).all()
@@ -166,7 +167,25 @@ def test_bad_input_gets_one_clear_line(tmp_path, capsys, voice):
     assert ".mp4" in error_of(capsys, "--avatar-audio", voice, "--out", tmp_path / "o.gif", "--offline")
     assert "folder" in error_of(capsys, "--avatar-audio", voice, "--out", tmp_path / "no" / "o.mp4", "--offline")
     assert "live" in error_of(capsys, "--user-audio", "mic:", "--avatar-audio", voice, *tail)
+    for option, value, words in (
+        ("--loop", None, "real time"), ("--bag", tmp_path / "bag", "real time"), ("--delay", 0.3, "real time"),
+        ("--config", "a.yaml", "real time"), ("--seed", -1, "seed is -1"), ("--timeline", "t.foo", ".png"),
+    ):  # fmt: skip
+        assert words in error_of(capsys, "--avatar-audio", voice, *tail, option, *([] if value is None else [value]))
     assert not out.exists()
+
+
+def test_no_result_is_written_over_its_source(tmp_path, capsys):
+    mine, picture = tmp_path / "mine.mp4", tmp_path / "mine.jpg"
+    shutil.copy(SAMPLE_USER_VIDEO, mine), shutil.copy(DEFAULT_PORTRAIT, picture)
+    before = mine.read_bytes(), picture.read_bytes()
+    assert "another name" in error_of(capsys, "--user-video", mine, "--out", mine, "--offline")
+    options = ("--out", tmp_path / "o.mp4", "--offline", "--side-by-side", mine)
+    assert "another name" in error_of(capsys, "--user-video", mine, *options)
+    for words in (["reenact", "--driver", mine, "--out", mine], ["face", picture, "--out", picture]):
+        assert cli.main([str(word) for word in words]) == 1
+        assert "another name" in capsys.readouterr().err
+    assert (mine.read_bytes(), picture.read_bytes()) == before
 
 
 def test_a_portrait_without_a_face_ends_a_live_run_with_one_line(tmp_path, capsys, voice):

@@ -13,17 +13,33 @@ from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media.reader import AudioChunk, MediaReader, VideoFrame
 
 _MAX_WAITING_CHUNKS = 100  # of 20 ms; the oldest is dropped where nobody reads
-_NO_IMAGE_SECONDS = 5.0
+_SILENT_DEVICE_SECONDS = 5.0  # without an item a device is taken for unplugged
 
 
-class WebcamReader(MediaReader):
-    """`webcam:0`: the camera with that number, at 30 fps where it can, up to 1280x720."""
+class LiveReader(MediaReader):
+    """Items have the host's time at which they were seen or heard, since the device was opened."""
 
     live = True
-    has_video = True
 
     def __init__(self, source: str) -> None:
         self.source = source
+        self._start = time.monotonic()
+
+    def running(self) -> float:
+        """Seconds since the device was opened."""
+        return time.monotonic() - self._start
+
+    def age(self, item: VideoFrame | AudioChunk) -> float:
+        return self.running() - item.time
+
+
+class WebcamReader(LiveReader):
+    """`webcam:0`: the camera with that number, at 30 fps where it can, up to 1280x720."""
+
+    has_video = True
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
         number = source.removeprefix("webcam:") or "0"
         if not number.isdigit():
             raise InputError(f"a webcam is given as webcam:NUMBER, not {source}")
@@ -33,18 +49,20 @@ class WebcamReader(MediaReader):
         self._camera.set(cv2.CAP_PROP_FRAME_WIDTH, 1280)
         self._camera.set(cv2.CAP_PROP_FRAME_HEIGHT, 720)
         self._camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        self._start = time.monotonic()
 
     def video(self) -> Iterator[VideoFrame]:
-        last = time.monotonic()
-        while self._camera is not None:
-            good, image = self._camera.read()
-            now = time.monotonic()
+        self._camera.grab()  # what waits there was seen long ago
+        last = self.running()
+        while (camera := self._camera) is not None:
+            good, image = camera.read()
+            now = self.running()
             if good:
                 last = now
-                yield VideoFrame(now - self._start, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-            elif now - last > _NO_IMAGE_SECONDS:
-                raise InputError(f"{self.source} gave no image for {_NO_IMAGE_SECONDS:.0f} s")
+                yield VideoFrame(now, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+            elif self._camera is None:
+                return
+            elif now - last > _SILENT_DEVICE_SECONDS:
+                raise InputError(f"{self.source} gave no image for {_SILENT_DEVICE_SECONDS:.0f} s: is it still plugged in?")
             else:
                 time.sleep(0.01)
 
@@ -54,14 +72,13 @@ class WebcamReader(MediaReader):
             camera.release()
 
 
-class MicrophoneReader(MediaReader):
-    """`mic:`: the default microphone; `mic:NAME`: the one whose name contains NAME. 16 kHz or the device's rate, mono."""
+class MicrophoneReader(LiveReader):
+    """`mic:`: the default microphone; `mic:NAME`: the one whose name contains NAME. The device's rate, mono."""
 
-    live = True
     has_audio = True
 
     def __init__(self, source: str) -> None:
-        self.source = source
+        super().__init__(source)
         try:
             import sounddevice
         except OSError as error:
@@ -69,7 +86,6 @@ class MicrophoneReader(MediaReader):
         name = source.removeprefix("mic:") or None
         self._chunks: queue.Queue[AudioChunk | None] = queue.Queue(_MAX_WAITING_CHUNKS)
         self.dropped_chunks = 0
-        self._samples = 0
         try:
             device = sounddevice.query_devices(name, "input")
             self._rate = int(device["default_samplerate"])
@@ -86,9 +102,11 @@ class MicrophoneReader(MediaReader):
             raise InputError(f"microphone '{name or 'default'}' cannot be opened: {error}") from error
 
     def audio(self) -> Iterator[AudioChunk]:
-        while (chunk := self._chunks.get()) is not None:
-            yield chunk
-        self._chunks.put(None)
+        try:
+            while (chunk := self._chunks.get(timeout=_SILENT_DEVICE_SECONDS)) is not None:
+                yield chunk
+        except queue.Empty:
+            raise InputError(f"{self.source} gave no sound for {_SILENT_DEVICE_SECONDS:.0f} s: is it still plugged in?") from None
 
     def close(self) -> None:
         if self._stream is not None:
@@ -97,8 +115,7 @@ class MicrophoneReader(MediaReader):
             self._put(None)
 
     def _take(self, samples: np.ndarray, frames: int, _times, _status) -> None:
-        self._put(AudioChunk(self._samples / self._rate, samples.copy(), self._rate))
-        self._samples += frames
+        self._put(AudioChunk(self.running() - frames / self._rate, samples.copy(), self._rate))
 
     def _put(self, chunk: AudioChunk | None) -> None:
         while True:

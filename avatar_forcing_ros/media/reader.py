@@ -58,6 +58,10 @@ class MediaReader:
         """Both, in the order of their times."""
         return heapq.merge(self.video(), self.audio(), key=lambda item: item.time)
 
+    def age(self, item: VideoFrame | AudioChunk) -> float:
+        """Of a live source: seconds since the item was seen, or since its first sample was heard."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Ends live iterators and frees the device; files close with their iterators."""
 
@@ -66,6 +70,11 @@ class MediaReader:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def is_live(source: str) -> bool:
+    """A webcam or a microphone, by its name."""
+    return source.startswith(("webcam:", "mic:"))
 
 
 def open_media(source: str, camera_topic: str | None = None, audio_topic: str | None = None) -> MediaReader:

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
+
 import cv2
 import numpy as np
 
-from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
+from avatar_forcing_ros.media.reader import MediaReader, audio_16k, open_media, video_on_grid
 from avatar_forcing_ros.media.writer import VideoWriter
-from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE
+from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
-def write_side_by_side(user: str, avatar: str, out: str, delay_s: float) -> None:
-    """Writes an mp4 of both videos and both voices.
+def write_side_by_side(user: MediaReader, voice: MediaReader | None, avatar: str, out: str, delay_s: float) -> None:
+    """Writes an mp4 of both videos and both voices, as long as the shorter video.
 
-    delay_s: the avatar's frame for time t was shown at t + delay_s; here it stands beside the user's frame of that
-    later moment, so the latency is seen as it was.
+    voice: where the user's sound is; None: the user is not heard. avatar: the video of a run. delay_s: the avatar's frame for
+    time t was shown at t + delay_s; here it stands beside the user's frame of that later moment, so the latency is seen as it was.
     """
     lag = round(delay_s * FRAME_RATE)
-    with VideoWriter(out, fps=FRAME_RATE, sample_rate=SAMPLE_RATE) as writer:
-        avatar_images = video_on_grid(open_media(avatar))
-        first = next(avatar_images)[1]
-        side = first.shape[0]
-        shown = first  # before its first frame the avatar is at rest
-        for index, image in video_on_grid(open_media(user)):
-            if index > lag:
-                shown = next(avatar_images, (0, shown))[1]
+    with open_media(avatar) as made, VideoWriter(out, fps=FRAME_RATE, sample_rate=SAMPLE_RATE) as writer:
+        avatar_images = video_on_grid(made)
+        shown = next(avatar_images)[1]  # before its first frame the avatar is at rest
+        side, frames = shown.shape[0], 0
+        for index, image in video_on_grid(user):
+            if index > lag and (shown := next(avatar_images, (0, None))[1]) is None:
+                break
             writer.write_frame(index, np.hstack([fit(image, side), shown]))
-        position = 0
-        for chunk in _mixed(user, avatar, round(delay_s * SAMPLE_RATE)):
-            writer.write_audio(position, chunk)
-            position += len(chunk)
+            frames = index + 1
+        own = _seconds(audio_16k(voice)) if voice is not None and voice.has_audio else iter(())
+        other = _seconds(audio_16k(made) if made.has_audio else (), round(delay_s * SAMPLE_RATE))
+        silence = np.zeros(SAMPLE_RATE, np.float32)
+        for first in range(0, frames * SAMPLES_PER_FRAME, SAMPLE_RATE):
+            both = next(own, silence) + next(other, silence)
+            writer.write_audio(first, np.clip(both[: frames * SAMPLES_PER_FRAME - first], -1, 1))
 
 
 def fit(image: np.ndarray, side: int) -> np.ndarray:
@@ -40,20 +45,13 @@ def fit(image: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(image[y : y + edge, x : x + edge], (side, side), interpolation=cv2.INTER_AREA)
 
 
-def _mixed(user: str, avatar: str, lag: int):
-    """Seconds of both voices added, the avatar's `lag` samples later, as long as the user's track lasts."""
-    with open_media(user) as reader:
-        own = audio_16k(reader) if reader.has_audio else iter(())
-        own_rest = np.zeros(0, np.float32)
-        other = audio_16k(open_media(avatar))
-        other_rest = np.zeros(lag, np.float32)
-        for chunk in own:
-            own_rest = np.concatenate([own_rest, chunk])
-            while len(own_rest) >= SAMPLE_RATE:
-                while len(other_rest) < SAMPLE_RATE and (more := next(other, None)) is not None:
-                    other_rest = np.concatenate([other_rest, more])
-                second = own_rest[:SAMPLE_RATE].copy()
-                spoken = other_rest[:SAMPLE_RATE]
-                second[: len(spoken)] += spoken
-                yield np.clip(second, -1, 1)
-                own_rest, other_rest = own_rest[SAMPLE_RATE:], other_rest[SAMPLE_RATE:]
+def _seconds(chunks: Iterable[np.ndarray], late: int = 0) -> Iterator[np.ndarray]:
+    """The sound after `late` samples of silence, in pieces of a second; the last one is filled up with silence."""
+    rest = np.zeros(0, np.float32)
+    for chunk in itertools.chain([np.zeros(late, np.float32)], chunks):
+        rest = np.concatenate([rest, chunk])
+        while len(rest) >= SAMPLE_RATE:
+            yield rest[:SAMPLE_RATE]
+            rest = rest[SAMPLE_RATE:]
+    if len(rest):
+        yield np.pad(rest, (0, SAMPLE_RATE - len(rest)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,13 @@ _FORMAT = {
 _BT709 = 1  # AVCOL_PRI_BT709, AVCOL_TRC_BT709, AVCOL_SPC_BT709
 _LIMITED = 1  # AVCOL_RANGE_MPEG
 _MAX_REPEAT_SECONDS = 60  # a longer hole between two images is a wrong index, not a pause
+
+
+def refuse_to_overwrite(result: str | Path, *sources: str | Path) -> None:
+    """Raises InputError where `result` is the file of one of its sources: writing would destroy it."""
+    for source in filter(None, sources):
+        if os.path.exists(result) and os.path.exists(source) and os.path.samefile(result, source):
+            raise InputError(f"{result}: is {source}, which is read: give the result another name")
 
 
 class VideoWriter:

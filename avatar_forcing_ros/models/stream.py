@@ -186,7 +186,7 @@ class MotionStream:
         self.reset()
         noise = torch.Generator().manual_seed(self.seed + 1)  # not the draw of the first blocks
         shape = (1, self.config.clip_frames, self.config.motion_dim)
-        self.step(avatar_audio, user_audio, user_motion, torch.randn(shape, generator=noise))
+        self.step(avatar_audio, user_audio, user_motion, self.temperature * torch.randn(shape, generator=noise))
         self.start = self.state.clone()
         self.reset()
 

@@ -128,9 +128,9 @@ class AudioIngest(AvatarNode):
             self._on_sound(self._undescribed.popleft())
 
     def _on_sound(self, message) -> None:
-        if not self.active or self._refused:
+        if not self.active or (self._refused and not TYPED_FAMILY):
             return
-        if not self._described and self.count_publishers("audio_info"):
+        if not self._described and self.count_publishers(self.resolve_topic_name("audio_info")):
             if len(self._undescribed) == HELD_MESSAGES:
                 self.count("messages dropped before their description")
             self._undescribed.append(message)
@@ -141,6 +141,7 @@ class AudioIngest(AvatarNode):
         except InputError as error:
             self._refuse(error)
             return
+        self._refused = ""
         self.count("messages")
         self._last_message = self.now_ns()
         self._take(stretches)
@@ -167,7 +168,7 @@ class AudioIngest(AvatarNode):
                     self._publish(frames[0].index, [f.samples for f in frames], [f.known for f in frames])
 
     def _refuse(self, error: InputError) -> None:
-        """This sound cannot be used: say so once, and wait for a description that can."""
+        """This sound cannot be used: say so once, and wait for a description that can (or a message, where each has its own)."""
         if self._refused != str(error):
             self._refused = str(error)
             self.get_logger().error(self._refused)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media.images import rgb_bytes
-from avatar_forcing_ros.media.reader import VideoFrame, open_media
+from avatar_forcing_ros.media.reader import AudioChunk, MediaReader, VideoFrame, open_media
 from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
 from avatar_forcing_ros.nodes.sound import SoundPublisher
@@ -18,7 +20,8 @@ class MediaSource(AvatarNode):
     """Publishes `camera/image_raw` (rgb8) and `audio_stamped` (with `audio_info`).
 
     Item at time t of the file leaves at start + t on ROS time and is stamped so; sound leaves when its last sample has
-    been heard, as from a microphone.
+    been heard, as from a microphone. What a device gives leaves at once, stamped with when it was seen or heard; what is older
+    than the start is left out. A device that stops giving ends the process, so that it is started again.
     """
 
     def __init__(self) -> None:
@@ -39,7 +42,7 @@ class MediaSource(AvatarNode):
         source = self.param("source")
         if not source:
             raise InputError("media_source: parameter source is empty; give a video, a sound file, a bag, webcam:0 or mic:")
-        self._media = open_media(source, self.param("camera_topic") or None, self.param("audio_topic") or None)
+        self._open()
         self._play_video = self.param("play_video") and self._media.has_video
         self._play_audio = self.param("play_audio") and self._media.has_audio
         if not (self._play_video or self._play_audio):
@@ -50,41 +53,66 @@ class MediaSource(AvatarNode):
             self._sound = SoundPublisher(self)
 
     def start(self) -> None:
+        if self._media is None:
+            self._open()
         self.run_thread(self._play)
 
     def stop(self) -> None:
-        if self._media is not None:
-            self._media.close()
+        media, self._media = self._media, None
+        if media is not None:
+            media.close()
         self.join_threads()
 
+    def teardown(self) -> None:
+        self.stop()  # a device that was opened and never played
+
+    def _open(self) -> None:
+        self._media = open_media(self.param("source"), self.param("camera_topic") or None, self.param("audio_topic") or None)
+
     def _play(self) -> None:
-        start = seconds_to_ns(self.param("start_time")) or self.now_ns()
+        media, start = self._media, seconds_to_ns(self.param("start_time")) or self.now_ns()
+        if media is None:  # stopped at once
+            return
         try:
-            while not self.stopping.is_set():
-                end = self._play_once(start)
-                if not self.param("loop") or self._media.live:
-                    break
-                start = end
+            if media.live:
+                self._pass_on(media, start)
+            else:
+                while not self.stopping.is_set():
+                    start = self._play_once(media, start)
+                    if not self.param("loop"):
+                        break
         except InputError as error:
             self.fault = str(error)
             self.get_logger().error(self.fault)
-        if self.param("exit_when_done") and not self.stopping.is_set():
+        if self.stopping.is_set():
+            return
+        if self.param("exit_when_done") or (self.fault and media.live):
             self.get_logger().info("played to the end")
             self.context.shutdown()
 
-    def _play_once(self, start: int) -> int:
+    def _items(self, media: MediaReader) -> Iterator[VideoFrame | AudioChunk]:
+        if self._play_video and self._play_audio:
+            return media.merged()
+        return media.video() if self._play_video else media.audio()
+
+    def _pass_on(self, media: MediaReader, start: int) -> None:
+        """What a device sees or hears from ROS time `start` (ns) on."""
+        for item in self._items(media):
+            stamp = self.now_ns() - seconds_to_ns(media.age(item))
+            if self.stopping.is_set():
+                break
+            if stamp < start:
+                continue
+            if isinstance(item, VideoFrame):
+                self._publish_image(item.image, stamp)
+            else:
+                self._publish_sound(item, stamp)
+
+    def _play_once(self, media: MediaReader, start: int) -> int:
         """Plays from ROS time `start` (ns) on; returns the time of the end."""
         end = start
-        items = self._media.merged() if self._play_video and self._play_audio else (
-            self._media.video() if self._play_video else self._media.audio()
-        )
-        first_time = None
-        for item in items:
-            if self._media.live:  # the clock of the device starts now
-                first_time = item.time if first_time is None else first_time
-                stamp = start + seconds_to_ns(item.time - first_time)
-            else:
-                stamp = start + seconds_to_ns(item.time)
+        for item in self._items(media):
+            stamp = start + seconds_to_ns(item.time)
             if isinstance(item, VideoFrame):
                 end = max(end, stamp + NANOSECONDS // 25)
                 if not self._wait(stamp):
@@ -97,9 +125,7 @@ class MediaSource(AvatarNode):
                 if not self._wait(start + round((stamp + duration - start) / speed)):
                     break
                 # Sound that is sent ahead of time is not stamped: its reader queues it.
-                sent = Time(nanoseconds=stamp if speed == 1.0 else 0).to_msg()
-                self._sound.publish(item.samples, item.rate, sent, self.param("frame_id"))
-                self.count("sound chunks")
+                self._publish_sound(item, stamp if speed == 1.0 else 0)
         return end
 
     def _wait(self, stamp: int) -> bool:
@@ -108,6 +134,10 @@ class MediaSource(AvatarNode):
             if self.wait_until(stamp):
                 return True
         return False
+
+    def _publish_sound(self, chunk: AudioChunk, stamp: int) -> None:
+        self._sound.publish(chunk.samples, chunk.rate, Time(nanoseconds=stamp).to_msg(), self.param("frame_id"))
+        self.count("sound chunks")
 
     def _publish_image(self, image, stamp: int) -> None:
         message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=3 * image.shape[1])

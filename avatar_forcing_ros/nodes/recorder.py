@@ -63,6 +63,8 @@ class Recorder(AvatarNode):
         self._delay = 0  # from frame clock to presentation, as seen in the images' stamps
 
     def start(self) -> None:
+        if self._video is None:
+            raise InputError("recorder: its files are finished; clean it up and configure it again, and it records anew")
         self.create_subscription(Image, "image_raw", self._on_image, qos.reliable(10))
         self.create_subscription(STAMPED, "spoken/audio_stamped", self._on_sound, qos.reliable(100))
         self.create_subscription(AvatarFrame, "avatar_frame", self._on_frame, qos.reliable(100))
@@ -123,11 +125,11 @@ class Recorder(AvatarNode):
 
     def _on_block(self, message: MotionLatentBlock) -> None:
         stamp = nanoseconds(message.header.stamp)
-        self._statistics.add_block(
-            message.sequence, stamp, _latents_of(message), message.compute_ms, AVATAR_AUDIO in message.missing
-        )
-        if self._bag is not None:
-            self._put(("block", stamp, message))
+        with self.usable():
+            latents = _latents_of(message)
+            self._statistics.add_block(message.sequence, stamp, latents, message.compute_ms, AVATAR_AUDIO in message.missing)
+            if self._bag is not None:
+                self._put(("block", stamp, message))
 
     def _on_motion(self, message: MotionLatent) -> None:
         latent = np.asarray(message.data, np.float32)
@@ -172,8 +174,11 @@ class Recorder(AvatarNode):
 
 
 def _latents_of(message: MotionLatentBlock) -> np.ndarray:
-    """(frame_count, latent_dim) float32, of whatever motion space."""
-    return np.asarray(message.data, np.float32).reshape(message.frame_count, message.latent_dim)
+    """(frame_count, latent_dim) float32, of whatever motion space. Raises InputError for a block that does not hold together."""
+    count, dim = message.frame_count, message.latent_dim
+    if not count or not dim or len(message.data) != count * dim:
+        raise InputError(f"motion block is said to be {count} frames of {dim} values, but brings {len(message.data)}")
+    return np.asarray(message.data, np.float32).reshape(count, dim)
 
 
 def main() -> int:
