@@ -120,7 +120,10 @@ def reenact(driver: str, avatar: Avatar, out: str, progress=lambda frames: None)
 
         # Nothing is made up from this motion, so the slightest movement of the lips counts.
         in_rig = avatar.space == rig.SPACE
-        tracker = FaceTracker(neutral=face_at_rest(images()), calm=0.0) if in_rig else make_tracker(avatar.space)
+        rest = face_at_rest(images()) if in_rig else None
+        if in_rig and rest is None:
+            raise InputError(f"{driver}: no face was seen in it")
+        tracker = FaceTracker(neutral=rest, calm=0.0) if in_rig else make_tracker(avatar.space)
         with VideoWriter(out, fps=FRAME_RATE) as writer:
             for index, image in video_on_grid(reader):
                 face = tracker.track(image, index / FRAME_RATE)

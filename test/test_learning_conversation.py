@@ -150,7 +150,7 @@ def test_a_nod_is_a_nod_and_a_smile_is_on_both_sides():
     assert left[330:350].min() > 0.4 and right[330:350].min() > 0.4
     assert abs(left[330:350] - right[330:350]).mean() < 0.2
     assert left[:300].max() == 0.0 and left[430:].max() == 0.0
-    assert np.diff(left[300:330]).max() > 1.3 * -np.diff(left[355:430]).min() * 0.5  # comes faster than it goes
+    assert np.diff(left[300:330]).max() > 1.3 * -np.diff(left[355:430]).min()  # comes faster than it goes
 
 
 def test_the_pose_is_mirrored_later():
@@ -370,5 +370,17 @@ def test_recordings_become_a_corpus(tmp_path, monkeypatch):
     tracked = made.motion[0, :, rig.INDEX["mouthSmileLeft"]].astype(float)
     assert tracked[75:85].mean() > tracked[:50].mean() + 0.2
     assert prepare.prepare_folder(folder, out) == left_out  # again: what is there is kept
+    (folder / "day2").mkdir()
+    for name in ("x_a.mp4", "x_b.mp4"):
+        shutil.copy(folder / name, folder / "day2" / name)
+    (folder / "pairs.csv").write_text("x_a.mp4,x_b.mp4\nday2/x_a.mp4,day2/x_b.mp4\n")
+    assert prepare.prepare_folder(folder, tmp_path / "both", pairs=folder / "pairs.csv") == []
+    assert corpus.load_corpus(tmp_path / "both").starts.tolist() == [0, made.motion.shape[1]]  # none twice, none lost
+    (folder / "pairs.csv").write_text("x_a.mp4,x_b.mp4\nx_a.mp4,x_b.mp4\n")
+    assert "which another conversation is" in prepare.prepare_folder(folder, tmp_path / "both", pairs=folder / "pairs.csv")[0]
+    told = (out / "corpus.json").read_text()
+    (out / "corpus.json").write_text(told.replace(f'"version": {corpus.VERSION}', '"version": 1'))
+    with pytest.raises(InputError, match="is of version 1"):
+        corpus.load_corpus(out)
     with pytest.raises(InputError, match="needs the published weights"):
         prepare.prepare_folder(folder, out, space="lia512")

@@ -6,10 +6,13 @@ import pytest
 
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.cli import main
+from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media.reader import open_media, video_on_grid
+from avatar_forcing_ros.media.writer import VideoWriter
 from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.portrait import PortraitAvatar
 from avatar_forcing_ros.motion.screen_face import ScreenFaceAvatar
-from avatar_forcing_ros.reenact import CAPTION, COLUMNS, EXPRESSIONS, TILE, TURN_SECONDS, contact_sheet, turntable_motion
+from avatar_forcing_ros.reenact import CAPTION, COLUMNS, EXPRESSIONS, TILE, TURN_SECONDS, contact_sheet, reenact, turntable_motion
 from avatar_forcing_ros.timeline import FRAME_RATE
 
 
@@ -52,3 +55,40 @@ def test_a_picture_without_a_face_is_told_with_the_way_out(tmp_path, capsys):
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "plain.png" in told and "--avatar screen_face" in told
     assert not (tmp_path / "s.png").exists()
+
+
+class Watched(ScreenFaceAvatar):
+    """Keeps what it was given to draw."""
+
+    def __init__(self, size):
+        super().__init__(size)
+        self.given = []
+
+    def render(self, motion, frame=None):
+        self.given.append(motion)
+        return super().render(motion, frame)
+
+
+def test_a_drivers_motion_is_put_on_a_face_with_its_sound(tmp_path):
+    """Three seconds of somebody who begins to smile; and a driver in whom nobody is seen."""
+    driver, out = tmp_path / "driver.mp4", tmp_path / "o.mp4"
+    face = PortraitAvatar.from_file(str(DEFAULT_PORTRAIT), 192)
+    smile = np.clip((np.arange(75) - 40) / 15, 0, 0.8)
+    with VideoWriter(driver, fps=FRAME_RATE) as writer:
+        for index, value in enumerate(smile):
+            writer.write_frame(index, face.render(rig.pose(mouthSmileLeft=value, mouthSmileRight=value)))
+        writer.write_audio(0, np.full(75 * 640, 0.1, np.float32) * np.sin(np.arange(75 * 640) / 8).astype(np.float32))
+    told, avatar = [], Watched(96)
+    figures = reenact(str(driver), avatar, str(out), told.append)
+    assert figures == {"frames": 75, "face_share": 1.0} and told[-1] == 150 and told == sorted(told)
+    with open_media(str(out)) as reader:
+        assert sum(1 for _ in video_on_grid(reader)) == 75
+        assert sum(len(chunk.samples) for chunk in reader.audio()) >= 74 * 640
+    assert np.corrcoef(np.array(avatar.given)[:, rig.INDEX["mouthSmileLeft"]], smile)[0, 1] > 0.9
+    wall, none = tmp_path / "wall.mp4", tmp_path / "none.mp4"
+    with VideoWriter(wall, fps=FRAME_RATE) as writer:
+        for index in range(25):
+            writer.write_frame(index, np.full((96, 96, 3), 90, np.uint8))
+    with pytest.raises(InputError, match="wall.mp4: no face"):
+        reenact(str(wall), ScreenFaceAvatar(96), str(none))
+    assert not none.exists()

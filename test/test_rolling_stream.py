@@ -30,8 +30,8 @@ def test_training_sees_what_the_stream_computes(commit):
     draw = torch.Generator().manual_seed(1)
     audio, user_audio = (torch.randn(1, frames + 10, config.audio_dim, generator=draw) for _ in range(2))
     user_motion = torch.randn(1, frames + 10, config.motion_dim, generator=draw)
-    identity = Identity(model.to_latents(torch.zeros(1, config.motion_dim)))
-    stream = model.stream(identity, steps=3, audio_guidance=1.0, user_guidance=1.0, commit_frames=commit)
+    reference = model.to_latents(torch.zeros(1, config.motion_dim))
+    stream = model.stream(Identity(reference), steps=3, audio_guidance=1.0, user_guidance=1.0, commit_frames=commit)
     signals = (audio, user_audio, user_motion)
     latents = stream.step(*(x[:, :50] for x in signals))
     while latents.shape[1] < frames:
@@ -48,7 +48,7 @@ def test_training_sees_what_the_stream_computes(commit):
     given = df.Given(tuple(x[:, clip] for x in signals), there, (torch.ones(1), torch.ones(1)))
     layout = df.Layout(True, commit, 10, 10)
     condition = df.stream_condition(model, given, layout)
-    trained = df.stream_velocity(model, clean, noisy, torch.ones(1, 60), condition)[:, -10:][:, :commit]
+    trained = df.stream_velocity(model, clean, noisy, torch.ones(1, 60), condition, reference)[:, -10:][:, :commit]
     assert float((streamed - trained).norm() / trained.norm()) < 1e-4
     assert float(trained.norm()) > 1.0
 
@@ -62,14 +62,14 @@ def test_nothing_leaks_from_frames_that_have_not_come():
         return torch.randn(1, 50, config.audio_dim, generator=draw)
     clip = df.Clip(
         torch.zeros(1), torch.zeros(1), *(torch.randn(1, 50, config.motion_dim, generator=draw) for _ in range(2)),
-        *(torch.ones(1, 50, dtype=torch.bool) for _ in range(3)),
+        *(torch.ones(1, 50, dtype=torch.bool) for _ in range(3)), model.to_latents(torch.zeros(1, config.motion_dim)),
     )  # fmt: skip
     sound, noisy, sigma = (features(), features()), torch.randn(1, 50, config.motion_dim, generator=draw), torch.ones(1, 50)
 
     def run(clip, sound):
         given = df.Given.of(clip, sound, (torch.ones(1), torch.ones(1)))
         condition = df.stream_condition(model, given, layout)
-        return df.stream_velocity(model, clip.avatar_motion, noisy, sigma, condition)[0, :10]  # frames 10..19
+        return df.stream_velocity(model, clip.avatar_motion, noisy, sigma, condition, clip.reference)[0, :10]  # frames 10..19
 
     base = run(clip, sound)
     def with_user_from(frame):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def tiny(corpus, **changes):
 
 
 def train(recipe, out, steps=None):
-    trainer = Trainer(recipe, out, resume=True, show=lambda line: None)
+    trainer = Trainer(recipe, out, resume=(Path(out) / "checkpoint.pt").is_file(), show=lambda line: None)
     rows = []
     for row in trainer.steps():
         rows.append(row)
@@ -111,16 +112,22 @@ def test_sounds_pass_another_microphone_in_training_alone(corpus, trained):
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(corpus, tmp_path):
-    recipe = tiny(corpus, steps=8, save_every=4, valid_every=100)
+    recipe = tiny(corpus, steps=8, save_every=4, valid_every=3, log_every=2)
     whole, _ = train(recipe, tmp_path / "whole")
     train(recipe, tmp_path / "parts", steps=6)  # stopped after 6, saved after 4
     resumed, rows = train(recipe, tmp_path / "parts")
     assert rows[0]["step"] == 5 and resumed.step == 8
     for a, b in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
         assert torch.equal(a, b)
-    other = replace(recipe, model={**recipe.model, "depth": 1})
-    with pytest.raises(InputError, match="another recipe"):
-        Trainer(other, tmp_path / "parts", resume=True)
+    logged = [json.loads(line) for line in (tmp_path / "parts/log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in logged] == [2, 3, 4, 6, 8]  # none twice, though 6 was logged before the stop
+    assert [row["step"] for row in logged if "valid_forcing" in row or "valid_stream" in row] == [3, 6, 8]
+    assert len({float(clip.avatar_motion.sum()) for clip in resumed.valid}) == len(resumed.valid)  # no clips twice
+    for change, told in (({"model": {**recipe.model, "depth": 1}}, "another recipe .*depth"), ({"stream_share": 0.9}, "stream_share 0.5 -> 0.9")):
+        with pytest.raises(InputError, match=told):
+            Trainer(replace(recipe, **change), tmp_path / "parts", resume=True)
+    with pytest.raises(InputError, match="no checkpoint.pt"):
+        Trainer(recipe, tmp_path / "partz", resume=True)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +174,7 @@ def test_losers_have_not_seen_the_user(corpus, trained, tmp_path):
         with torch.no_grad():
             features = df.encode_sound(model, torch.cat([clip.avatar_sound, clip.user_sound]), 50).chunk(2)
             hears = (torch.ones(4), torch.full((4,), user))
-            return df.euler_clip(model, df.Given.of(clip, features, hears), noise, schedule(4))
+            return df.euler_clip(model, df.Given.of(clip, features, hears), noise, schedule(4), clip.reference)
     assert torch.equal(made(clip, 0.0), made(other, 0.0))
     assert not torch.equal(made(clip, 1.0), made(other, 1.0))
 
@@ -179,7 +186,7 @@ def test_a_distilled_network_goes_in_few_steps_where_its_teacher_went_in_many(co
     trainer, rows = train(replace(recipe, steps=60, substeps=4, log_every=1), tmp_path)
     assert np.mean([row["loss"] for row in rows[-10:]]) < 0.5 * rows[0]["loss"]
     teacher, student = load_model(trained), load_model(tmp_path / "model.safetensors")
-    assert student.config == replace(teacher.config, distilled=True)
+    assert student.config == replace(teacher.config, distilled=True, passes=4)
     for one, other in zip(teacher.audio_encoder.parameters(), student.audio_encoder.parameters(), strict=True):
         assert torch.equal(one, other)
     signals = torch.randn(1, 50, 48), torch.randn(1, 50, 48), torch.randn(1, 50, rig.DIM)
@@ -192,7 +199,7 @@ def test_a_distilled_network_goes_in_few_steps_where_its_teacher_went_in_many(co
     aim = made(teacher, 10, 2.0)
     assert (made(student, 4, 1.0) - aim).norm() < 0.7 * (made(teacher, 4, 2.0) - aim).norm()
     options = EmbeddedGenerator(tmp_path / "model.safetensors").options
-    assert (options.steps, options.audio_guidance, options.user_guidance) == (5, 1.0, 1.0)
+    assert (options.steps, options.audio_guidance, options.user_guidance) == (4, 1.0, 1.0)
     assert EmbeddedGenerator(trained, {"user_guidance": 3.0}).options.steps == 10
 
 
@@ -219,7 +226,7 @@ def test_the_mouth_opens_as_a_regression_reads_off_the_sound(corpus, trained, tm
                             (torch.ones(8), torch.ones(8)))
         noise = torch.randn(8, 50, rig.DIM, generator=torch.Generator().manual_seed(0))
         noise[..., LIPS] *= recipe.lip_temperature
-        made = df.euler_clip(student, given, noise, schedule(recipe.passes))
+        made = df.euler_clip(student, given, noise, schedule(recipe.passes), clip.reference)
         return (made[:, :-2, rig.INDEX["jawOpen"]] - read[..., jaw]).square().mean()
 
     assert apart(1.0) < 0.5 * apart(0.0)
@@ -279,10 +286,19 @@ def test_the_published_space_trains_from_waveforms(tmp_path):
     """The published layout at a tiny size: waveforms through wav2vec2, 512 latents, both stages."""
     corpus = write_corpus(tmp_path / "corpus", "lia512", frames=120)
     size = dict(audio_front_end="wav2vec2", audio_dim=32, audio_width=64, audio_layers=1, width=32, depth=1, heads=2)
-    recipe = Recipe.read(share_file("config/learning/published.yaml"), corpus=corpus, steps=2, batch=2, model=size, log_every=1)
-    train(recipe, tmp_path / "first")
+    published = share_file("config/learning/published.yaml")
+    own = dict(corpus=corpus, steps=2, batch=2, model=size, log_every=1)
+    trainer, _ = train(Recipe.read(published, **own, start="", freeze_audio=False), tmp_path / "first")
+    clip = trainer.source.draw(64)
+    assert clip.reference.shape == (64, 512) and clip.reference.std(0).mean() > 0.03  # as a portrait: some moment, not rest
     start = str(tmp_path / "first/model.safetensors")
-    train(replace(recipe, stage="preference", start=start, losers=2), tmp_path / "second")
+    recipe = Recipe.read(published, **own, stage="preference", start=start, losers=2)
+    trainer, _ = train(recipe, tmp_path / "second")
+    before, after = (load_model(tmp_path / f"{run}/model.safetensors").audio_encoder for run in ("first", "second"))
+    for one, other in zip(before.trunk.parameters(), after.trunk.parameters(), strict=True):
+        assert torch.equal(one, other)  # frozen
+    sound = torch.randn(2, 640 * 50)
+    assert torch.equal(trainer.model.encode_audio(sound, 50), trainer.model.encode_audio(sound, 50))  # training drops nothing out
     assert load_model(tmp_path / "second/model.safetensors").config == ModelConfig(image_size=None, **size)
 
 
@@ -290,12 +306,15 @@ def test_the_published_space_trains_from_waveforms(tmp_path):
     ("stages: forcing", "unknown stages"), ("steps: many", "give a int"), ("stage: third", "use one of forcing, preference"),
     ("passes: 2\nsteps: 3", "passes is 2"), ("hear_both: 0.9\nhear_user: 0.2", "sum is at most 1"), ("stage: preference", "give its weights as `start`"),
     ("- a\n- b", "list of `name: value` lines"), ("a: [", "is no YAML"), ("steps: 0", "at least 1"), ("learning_rate: fast", "give a float"),
+    ("seed: -1", "seed is -1"), ("threads: -1", "threads is -1"), ("guidance_steps: 2", "guidance_steps is 2"),
+    ("freeze_audio: true", "freeze_audio leaves"), ("space: lia512\nfreeze_audio: true", "freeze_audio leaves"), ("strangers: true", "strangers is of"),
+    ("model: {width: wide}", "width is 'wide'"), ("model: {heads: 0}", "heads is 0"), ("model: {block_frames: 7}", "blocks of 7"),
 ])  # fmt: skip
 def test_a_wrong_recipe_is_told(tmp_path, text, told):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=told):
-        Recipe.read(path)
+        assert Recipe.read(path).config
 
 
 def test_the_command_tells_what_is_missing(tmp_path, corpus, capsys):

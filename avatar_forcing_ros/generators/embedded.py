@@ -16,13 +16,13 @@ from avatar_forcing_ros.models import Anchor, AvatarForcing, Identity, load_mode
 from avatar_forcing_ros.models.runtime import prepare, resolve_device, resolve_precision
 from avatar_forcing_ros.motion import rig
 
-COMMIT_FRAMES = 2  # the default: the user is answered soonest; whole blocks answer more surely (docs/model_card.md)
+COMMIT_FRAMES = 2  # the default: the user is answered soonest; docs/evaluation.md has the figures of others
 DEFAULTS = NetworkOptions(
     steps=10, audio_guidance=2.0, user_guidance=2.0, anchor=Anchor(dead_band=3.0), lip_temperature=0.2
 )
 # Guidance is in its weights. Its mouth is read off the sound, so noise only blurs it; the rest of the face varies as much as people's.
 DISTILLED = replace(
-    DEFAULTS, steps=5, audio_guidance=1.0, user_guidance=1.0, lip_temperature=0.0, lid_temperature=1.14, face_temperature=1.1
+    DEFAULTS, audio_guidance=1.0, user_guidance=1.0, lip_temperature=0.0, lid_temperature=1.14, face_temperature=1.1
 )
 # What speech decides: the mouth, but for the smile and the frown.
 LIPS = [i for name, i in rig.INDEX.items() if name.startswith(("jaw", "mouth")) and "Smile" not in name and "Frown" not in name]
@@ -66,7 +66,8 @@ class EmbeddedGenerator:
         if model is None:
             model = load_model(weights or EMBEDDED_WEIGHTS)
         if not isinstance(options, NetworkOptions):
-            options = replace(DISTILLED if model.config.distilled else DEFAULTS, **(options or {}))
+            made_for = replace(DISTILLED, steps=model.config.passes) if model.config.distilled else DEFAULTS
+            options = replace(made_for, **(options or {}))
         device = resolve_device(options.device)
         precision = "float32" if options.precision == "auto" and device.type == "cpu" else options.precision
         self.options = options
@@ -77,7 +78,7 @@ class EmbeddedGenerator:
     def open(self, portrait: np.ndarray | None, seed: int, commit_frames: int | None = None) -> NetworkStream:
         """The face at rest is the identity, whatever the portrait."""
         commit = checked_commit(commit_frames, self.model.config.block_frames, COMMIT_FRAMES)
-        device = self.model.motion_mean.device
+        device = self.model.device
         identity = Identity(self.model.to_latents(torch.zeros(1, rig.DIM, device=device)))
         temperature = torch.full((rig.DIM,), self.options.face_temperature)
         temperature[LIPS] = self.options.lip_temperature

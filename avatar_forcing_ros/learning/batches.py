@@ -50,7 +50,10 @@ class ClipSource:
             mirrored = self.rng.random(batch) < MIRROR_SHARE
             for x in motion.values():
                 x[mirrored] = rig.mirror(x[mirrored])
-        latents = {who: self.model.to_latents(torch.from_numpy(x)) for who, x in motion.items()}
+        device = self.model.device
+        latents = {who: self.model.to_latents(torch.from_numpy(x).to(device)).cpu() for who, x in motion.items()}
+        reference = drawn.get("reference", np.zeros((batch, motion["avatar"].shape[-1])))  # of the rig's rest
+        reference = self.model.to_latents(torch.from_numpy(reference.astype(np.float32)).to(device)).cpu()
         seen = np.repeat(drawn["user_present"][:, None], frames, 1)
         if augment:
             latents["user"] = self._tracked(latents["user"])
@@ -63,7 +66,7 @@ class ClipSource:
         known = {"avatar_heard": heard["avatar"], "user_heard": heard["user"], "user_seen": seen}
         return Clip(
             sound["avatar"], sound["user"], latents["avatar"], latents["user"],
-            **{name: torch.from_numpy(x) for name, x in known.items()},
+            **{name: torch.from_numpy(x) for name, x in known.items()}, reference=reference,
         )  # fmt: skip
 
     def _tracked(self, latents: torch.Tensor) -> torch.Tensor:

@@ -82,6 +82,8 @@ def _track(path: Path) -> tuple[np.ndarray, np.ndarray]:
         tracker = FaceTracker(neutral=face_at_rest(image for _, image in video_on_grid(reader)))
         faces = [tracker.track(image, index / FRAME_RATE) for index, image in video_on_grid(reader)]
         tracker.close()
+    if not faces:
+        raise InputError(f"{path} has no images")
     motion = np.stack([face.motion for face in faces]).astype(np.float32)
     return motion, np.array([face.confidence for face in faces], np.float32)
 

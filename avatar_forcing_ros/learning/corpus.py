@@ -208,7 +208,8 @@ class Corpus:
         Who is not seen or not heard is never the avatar. Gives avatar_sound, user_sound (B, frames, 256) float16 spectra,
         in the space lia512 (B, frames * 640) float16 samples; avatar_motion, user_motion (B, frames, D) float16, zeros for a
         user who is not seen; avatar_present, user_present (B,) bool, whether the face is seen; user_heard (B,) bool;
-        avatar_speaking, avatar_closures (B, frames) bool. Raises InputError where no conversation is long enough.
+        avatar_speaking, avatar_closures (B, frames) bool; in another space than rig reference (B, D) float16, the avatar's motion
+        at some moment of the conversation. Raises InputError where no conversation is long enough.
         """
         # Row = (conversation, avatar); as many tickets as it has windows.
         windows = np.maximum(0, self.ends - self.starts - frames + 1)
@@ -229,6 +230,9 @@ class Corpus:
             "avatar_speaking": self.speaking[avatar[:, None], at], "avatar_closures": self.closures[avatar[:, None], at],
         }  # fmt: skip
         drawn["user_motion"][~present] = 0
+        if self.space != rig.SPACE:
+            length = (self.ends - self.starts)[conversation]
+            drawn["reference"] = self.motion[avatar, self.starts[conversation] + (rng.random(batch) * length).astype(int)]
         if self.sound.shape[2] == SAMPLES_PER_FRAME:
             for name in ("avatar_sound", "user_sound"):
                 drawn[name] = drawn[name].reshape(batch, -1)
@@ -245,6 +249,8 @@ def load_corpus(folder: str | Path) -> Corpus:
         raise InputError(f"there is no corpus in {folder} (no corpus.json): make one") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}/corpus.json is damaged: delete the folder and make the corpus again") from error
+    if recipe.get("version") != VERSION:
+        raise InputError(f"the corpus {folder} is of version {recipe.get('version')}, this package makes {VERSION}: make it again in an empty folder")
     missing = [path.name for path in paths if not path.exists()]
     if missing or not paths:
         unfinished = f"{len(missing)} of {len(paths)} shards are missing"

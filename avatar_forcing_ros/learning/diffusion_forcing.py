@@ -31,6 +31,8 @@ class Clip:
     avatar_sound, user_sound: what the audio encoder takes, from h frames before the clip on: spectra (B, h + T, 4 * bands) of
     the log-mel front end, or a waveform (B, (h + T) * 640). avatar_motion, user_motion: (B, T, D) latents.
     avatar_heard, user_heard, user_seen: (B, T) bool, False where a signal is missing from the recording.
+    reference: (B, D) latents, the avatar's reference motion m_S: at rest in the rig space, where a portrait has no other; else what the
+        avatar's face shows at another moment, as a portrait does.
     """
 
     avatar_sound: Tensor
@@ -40,6 +42,7 @@ class Clip:
     avatar_heard: Tensor
     user_heard: Tensor
     user_seen: Tensor
+    reference: Tensor
 
 
 @dataclass(frozen=True)
@@ -141,11 +144,6 @@ def noisy(motion: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     return torch.lerp(motion, noise, sigma[..., None].to(motion))
 
 
-def rest(model: AvatarForcing, batch: int, like: Tensor) -> Tensor:
-    """The reference motion (B, D) in training: the motion space's rest."""
-    return model.to_latents(like.new_zeros(1, like.shape[-1])).expand(batch, -1)
-
-
 def whole_condition(model: AvatarForcing, given: Given) -> Tensor:
     """(B, T, W), each frame's within the window of its block, whose signals are all known."""
     config = model.config
@@ -155,9 +153,9 @@ def whole_condition(model: AvatarForcing, given: Given) -> Tensor:
     return given.condition(model, blocked)
 
 
-def forcing_velocity(model: AvatarForcing, latents: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
-    """Velocity (B, T, D) in the forcing layout. latents: (B, T, D), sigma: (B, T), condition: of `whole_condition`"""
-    return model.velocity(latents, MAX_TIME * sigma, condition, rest(model, len(latents), latents))
+def forcing_velocity(model: AvatarForcing, latents: Tensor, sigma: Tensor, condition: Tensor, reference: Tensor) -> Tensor:
+    """Velocity (B, T, D) in the forcing layout. latents: (B, T, D), sigma: (B, T), condition: of `whole_condition`, reference: (B, D)"""
+    return model.velocity(latents, MAX_TIME * sigma, condition, reference)
 
 
 def stream_condition(model: AvatarForcing, given: Given, layout: Layout) -> Tensor:
@@ -178,11 +176,13 @@ def stream_condition(model: AvatarForcing, given: Given, layout: Layout) -> Tens
     return torch.cat([of_past, conditions[:, block // commit :: block // commit].flatten(1, 2)], 1)
 
 
-def stream_velocity(model: AvatarForcing, clean: Tensor, latents: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
+def stream_velocity(
+    model: AvatarForcing, clean: Tensor, latents: Tensor, sigma: Tensor, condition: Tensor, reference: Tensor
+) -> Tensor:
     """Velocity (B, T - 10, D) of all blocks but the first, each behind a clean past.
 
     clean: (B, T, D), the past as the stream would remember it; latents: (B, T, D) noisy; sigma: (B, T); condition: of
-    `stream_condition`.
+    `stream_condition`; reference: (B, D).
     """
     config, device = model.config, latents.device
     batch, frames, _ = latents.shape
@@ -213,7 +213,7 @@ def stream_velocity(model: AvatarForcing, clean: Tensor, latents: Tensor, sigma:
     angles = rotary_angles(frames, config.width // config.heads, device)[:, frame]
     transformer = model.transformer
     predicted, _ = transformer(
-        tokens, rest(model, batch, latents), transformer.modulations(times), transformer.condition_memory(condition), angles,
+        tokens, reference, transformer.modulations(times), transformer.condition_memory(condition), angles,
         self_mask, cross_mask, condition=condition,
     )  # fmt: skip
     return predicted[:, kept:].unflatten(1, (len(starts), -1))[:, :, context:].flatten(1, 2)
@@ -237,10 +237,10 @@ def error_size(error: Tensor, norm: str) -> Tensor:
 
 
 @torch.no_grad()
-def euler_clip(model: AvatarForcing, given: Given, noise: Tensor, steps: tuple[EulerStep, ...]) -> Tensor:
+def euler_clip(model: AvatarForcing, given: Given, noise: Tensor, steps: tuple[EulerStep, ...], reference: Tensor) -> Tensor:
     """A whole clip (B, T, D) from noise, all frames at one level."""
     latents, condition = noise.clone(), whole_condition(model, given)
     for step in steps:
         sigma = torch.full(latents.shape[:2], step.time / MAX_TIME, device=latents.device)
-        latents += step.change * forcing_velocity(model, latents, sigma, condition)
+        latents += step.change * forcing_velocity(model, latents, sigma, condition, reference)
     return latents

@@ -50,7 +50,7 @@ def told_ahead(features: Tensor) -> Tensor:
 def fit_reading(model: AvatarForcing, source: ClipSource, batch: int) -> Tensor:
     """(3 A + 1, 4): ridge regression (Hoerl and Kennard 1970) of the opening's latents on the sound that is told, stretched about
     the mean to their spread: a regression tells less than there is, and a mouth that follows it mumbles."""
-    config, device = model.config, model.motion_mean.device
+    config, device = model.config, model.device
     size = (LOOK_AHEAD + 1) * config.audio_dim + 1
     square, mixed, power = (torch.zeros(*shape, dtype=torch.float64) for shape in ((size, size), (size, len(OPENING)), (len(OPENING),)))
     for _ in range(-(-READING_CLIPS // batch)):
@@ -85,7 +85,7 @@ class Distillation(nn.Module):
         """source: of the clips that the reading is fitted on."""
         super().__init__()
         self.recipe = recipe
-        teacher = load_model(recipe.teacher).to(model.motion_mean.device) if recipe.teacher else copy.deepcopy(model)
+        teacher = load_model(recipe.teacher).to(model.device) if recipe.teacher else copy.deepcopy(model)
         self._teacher = [teacher.eval().requires_grad_(False)]  # in a list: no part of the checkpoint
         self.shares_encoder = not (recipe.response_spread or recipe.teacher)
         model.audio_encoder.requires_grad_(not self.shares_encoder)
@@ -129,8 +129,8 @@ class Distillation(nn.Module):
             """(B, T - first, D). told: the condition"""
             levels = torch.full(latents.shape[:2], sigma, device=device)
             if layout.stream:
-                return df.stream_velocity(network, past, latents, levels, told)
-            return df.forcing_velocity(network, latents, levels, told)
+                return df.stream_velocity(network, past, latents, levels, told, clip.reference)
+            return df.forcing_velocity(network, latents, levels, told, clip.reference)
 
         own, branches = condition(model, df.Given.of(clip, heard, hears)), []  # of the student; of the teacher's branches, with their weights
         with torch.no_grad():

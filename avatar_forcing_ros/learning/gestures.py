@@ -33,7 +33,7 @@ def swell(count: int, start: float, rise: float, hold: float, fall: float) -> np
 def nod(count: int, start: float, cycles: int, hertz: float, depth: float) -> np.ndarray:
     """(count,) headPitch: down and up again `cycles` times, each 0.65 as deep as the one before.
 
-    Nods of 1 to 3 cycles at 2 to 4 Hz with falling amplitude: Hadar, Steiner and Rose 1985.
+    Nods of 1 to 3 cycles at 2 to 4 Hz (whole cycles in the time there is: a tenth are slower) with falling amplitude: Hadar, Steiner and Rose 1985.
     """
     turns = (np.arange(count) - start) / FRAME_RATE * hertz
     inside = (turns > 0) & (turns < cycles)

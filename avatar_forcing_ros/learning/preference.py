@@ -44,7 +44,7 @@ class Preference(nn.Module):
         rng = torch.Generator().manual_seed(recipe.seed + 1)
         steps = schedule(recipe.guidance_steps)
         clips, losers = [], []
-        device = next(reference.parameters()).device
+        device = reference.device
         show(f"making {recipe.losers} losing clips with a model that does not see the user")
         with tqdm(total=recipe.losers, desc="losers", unit=" clips", mininterval=5.0) as bar:
             while sum(map(len, losers)) < recipe.losers:
@@ -59,7 +59,7 @@ class Preference(nn.Module):
                 hears = (torch.ones(count, device=device), torch.zeros(count, device=device))
                 seen = df.Given.of(on_device, features.chunk(2), hears)
                 noise = torch.randn(clip.avatar_motion.shape, generator=rng).to(device)
-                losers.append(df.euler_clip(reference, seen, noise, steps).cpu())
+                losers.append(df.euler_clip(reference, seen, noise, steps, on_device.reference).cpu())
                 clips.append(clip)
                 bar.update(min(count, recipe.losers - bar.n))
         winners = df.Clip(**{f.name: torch.cat([getattr(c, f.name) for c in clips])[: recipe.losers] for f in fields(df.Clip)})
@@ -83,10 +83,12 @@ class Preference(nn.Module):
             features = df.encode_sound(network, torch.cat([pair.avatar_sound, pair.user_sound]), frames)
             given = torch.ones(batch, device=device)
             condition = df.whole_condition(network, df.Given.of(pair, features.chunk(2), (given, given)))
-            return tuple(
-                df.distance(df.forcing_velocity(network, df.noisy(motion, noise, sigma), sigma, condition), noise - motion, recipe.norm)
-                for motion in (pair.avatar_motion, loser)
-            )
+
+            def of(motion: Tensor) -> Tensor:
+                velocity = df.forcing_velocity(network, df.noisy(motion, noise, sigma), sigma, condition, pair.reference)
+                return df.distance(velocity, noise - motion, recipe.norm)
+
+            return of(pair.avatar_motion), of(loser)
 
         won, lost = distances(model)
         with torch.no_grad():

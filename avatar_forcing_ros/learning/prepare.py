@@ -96,7 +96,11 @@ def prepare_folder(
     shards, left_out = [], []
     for index, pair in enumerate(found):
         progress(index, len(found), pair[0].stem)
-        path = out / f"shard_{pair[0].stem}-{pair[1].stem}.npz"
+        names = ("_".join(one.relative_to(folder).with_suffix("").parts) if one.is_relative_to(folder) else one.stem for one in pair)
+        path = out / f"shard_{'-'.join(names)}.npz"
+        if path.name in shards:
+            left_out.append(f"{pair[0]} and {pair[1].name} would be {path.name}, which another conversation is: rename them")
+            continue
         if not path.exists():
             try:
                 arrays = _conversation(pair, space, Network(weights, device, precision))

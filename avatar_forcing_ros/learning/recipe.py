@@ -95,9 +95,13 @@ class Recipe:
         for name, choices in (("stage", ("forcing", "preference", "distillation")), ("space", SPACES), ("norm", ("l1", "l2"))):
             if getattr(self, name) not in choices:
                 raise InputError(f"recipe: {name} is {getattr(self, name)!r}; use one of {', '.join(choices)}")
-        for name in ("steps", "batch", "save_every", "valid_every", "log_every", "losers", "substeps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"recipe: {name} is {getattr(self, name)}; give at least 1")
+        for names, least in (
+            (("steps", "batch", "save_every", "valid_every", "log_every", "losers", "substeps"), 1),
+            (("passes", "guidance_steps"), 3), (("seed", "threads", "warm_up"), 0),
+        ):  # fmt: skip
+            for name in names:
+                if getattr(self, name) < least:
+                    raise InputError(f"recipe: {name} is {getattr(self, name)}; give at least {least}")
         if min(self.hear_both, self.hear_avatar, self.hear_user) < 0 or self.hear_both + self.hear_avatar + self.hear_user > 1:
             raise InputError("recipe: hear_both, hear_avatar and hear_user are probabilities whose sum is at most 1")
         if self.teacher and self.stage != "distillation":
@@ -110,8 +114,10 @@ class Recipe:
             raise InputError(f"recipe: opening_reading is {self.opening_reading:g}; give 0 to 1, and 0 in another space than rig")
         if self.response_spread < 0 or (self.response_spread and self.space != "rig"):
             raise InputError(f"recipe: response_spread is {self.response_spread:g}; give 0 or more dB, and 0 in another space than rig")
-        if self.passes < 3:
-            raise InputError(f"recipe: passes is {self.passes}; give at least 3")
+        if self.strangers and not (self.stage == "distillation" and self.response_spread):
+            raise InputError("recipe: strangers is of a distillation whose student hears another microphone; give response_spread with it")
+        if self.freeze_audio and (self.space == "rig" or not self.start):
+            raise InputError("recipe: freeze_audio leaves the published trunk as it begins; give the space lia512, and as `start` weights that have it")
         if self.stage != "forcing" and not self.start:
             raise InputError(f"recipe: the {self.stage} stage begins from a trained network; give its weights as `start`")
 

@@ -27,6 +27,7 @@ from avatar_forcing_ros.models.runtime import resolve_device
 from avatar_forcing_ros.motion import rig
 
 VALID_BATCHES = 4
+MAY_CHANGE = ("corpus", "valid", "start", "teacher", "steps", "device", "threads", "save_every", "valid_every", "log_every")  # in a run that goes on
 # What the extra heads read off the sound, and off the conditions.
 MOUTH = [i for name, i in rig.INDEX.items() if name in visemes.MOUTH]
 FACE = [i for i in range(rig.DIM) if i not in MOUTH]
@@ -59,10 +60,10 @@ class Forcing(nn.Module):
         if layout.stream:
             amount = recipe.context_noise * torch.rand(batch, 1, 1, generator=rng)
             past = motion + (amount * torch.randn(motion.shape, generator=rng)).to(device)
-            predicted = df.stream_velocity(model, past, latents, sigma, df.stream_condition(model, given, layout))
+            predicted = df.stream_velocity(model, past, latents, sigma, df.stream_condition(model, given, layout), clip.reference)
             latents, motion, wanted, sigma = (x[:, block:] for x in (latents, motion, wanted, sigma))
         else:
-            predicted = df.forcing_velocity(model, latents, sigma, whole)
+            predicted = df.forcing_velocity(model, latents, sigma, whole, clip.reference)
         flow = df.distance(predicted, wanted, recipe.norm).mean()
         parts = {"stream" if layout.stream else "forcing": flow}
         loss = flow
@@ -106,17 +107,17 @@ class Trainer:
         self.model.to(self.device).train().requires_grad_(True)
         # A distillation's teacher hears the sound as it is.
         self.source = ClipSource(corpus, self.model, recipe.seed, recipe.response_spread * (recipe.stage != "distillation"))
-        self.valid = [_to(ClipSource(load_corpus(recipe.valid), self.model, 99).draw(recipe.batch, augment=False), self.device)
-                      for _ in range(VALID_BATCHES)] if recipe.valid else []
-        for part in (self.model.autoencoder, getattr(self.model.audio_encoder, "trunk", None) if recipe.freeze_audio else None):
-            if part is not None:
-                part.requires_grad_(False)
+        valid = ClipSource(load_corpus(recipe.valid), self.model, 99) if recipe.valid else None
+        self.valid = [_to(valid.draw(recipe.batch, augment=False), self.device) for _ in range(VALID_BATCHES)] if valid else []
         if recipe.stage == "forcing":
             self.stage: nn.Module = Forcing(recipe, self.model).to(self.device)
         elif recipe.stage == "distillation":
             self.stage = Distillation(recipe, self.model, self.source)
         else:
-            self.stage = Preference(recipe, self.model, self.source, Forcing(recipe, self.model), show)
+            self.stage = Preference(recipe, self.model, self.source, Forcing(recipe, self.model).to(self.device), show)
+        for part in (self.model.autoencoder, self.model.audio_encoder.trunk if recipe.freeze_audio else None):
+            if part is not None:
+                part.requires_grad_(False)
         parameters = [p for p in (*self.model.parameters(), *self.stage.parameters()) if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
             parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
@@ -124,7 +125,7 @@ class Trainer:
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.step = 0
         self.out.mkdir(parents=True, exist_ok=True)
-        if resume and self.checkpoint.is_file():
+        if resume:
             self._load()
         else:
             (self.out / "log.jsonl").unlink(missing_ok=True)
@@ -155,10 +156,11 @@ class Trainer:
             for name, value in {"loss": float(loss.detach()), **values}.items():
                 parts[name], counts[name] = parts.get(name, 0.0) + value, counts.get(name, 0) + 1
             last = self.step == recipe.steps
-            if self.step % recipe.log_every == 0 or last:
+            validates = self.valid and (self.step % recipe.valid_every == 0 or last)
+            if self.step % recipe.log_every == 0 or validates or last:
                 row = {"step": self.step, "rate": self._rate(), **{n: round(v / counts[n], 5) for n, v in parts.items()},
                        "seconds_per_step": round((time.perf_counter() - began) / (self.step - done), 4)}
-                if self.valid and (self.step % recipe.valid_every == 0 or last):
+                if validates:
                     row |= self.validate()
                 self._log(row)
                 parts, counts = {}, {}
@@ -197,7 +199,7 @@ class Trainer:
         state = {
             "step": self.step, "model": self.model.state_dict(), "average": self.average.state_dict(),
             "stage": {n: p for n, p in self.stage.state_dict().items()}, "optimiser": self.optimiser.state_dict(),
-            "rng": self.rng.get_state(), "draws": json.dumps(self.source.rng.bit_generator.state),
+            "rng": self.rng.get_state(), "global_rng": torch.get_rng_state(), "draws": json.dumps(self.source.rng.bit_generator.state),
         }  # fmt: skip
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
@@ -207,6 +209,14 @@ class Trainer:
         plot_log(self.out / "log.jsonl", self.out / "training.png")
 
     def _load(self) -> None:
+        """Raises InputError where there is nothing to go on from, or it is of another recipe."""
+        if not self.checkpoint.is_file():
+            raise InputError(f"{self.out} has no checkpoint.pt to resume from: give the folder of a run that was stopped, or leave --resume out")
+        begun = json.loads((self.out / "recipe.json").read_text())
+        now = self.recipe.to_dict()
+        if changed := [n for n in now if n not in MAY_CHANGE and n in begun and begun[n] != now[n]]:
+            told = ", ".join(f"{n} {begun[n]!r} -> {now[n]!r}" for n in changed)
+            raise InputError(f"{self.checkpoint} is of another recipe ({told}); give another folder, or train without --resume")
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         try:
             self.model.load_state_dict(state["model"])
@@ -217,6 +227,10 @@ class Trainer:
             raise InputError(f"{self.checkpoint} is of another recipe; give another folder, or train without --resume") from error
         self.step = state["step"]
         self.rng.set_state(state["rng"].cpu())
+        torch.set_rng_state(state["global_rng"].cpu())
+        rows = (self.out / "log.jsonl").read_text().splitlines() if (self.out / "log.jsonl").is_file() else []
+        kept = [row for row in rows if json.loads(row)["step"] <= self.step]  # the rest will be logged again
+        (self.out / "log.jsonl").write_text("".join(f"{row}\n" for row in kept))
         self.source.rng.bit_generator.state = json.loads(state["draws"])
         self.show(f"resumed at step {self.step}")
 
@@ -224,7 +238,7 @@ class Trainer:
 def _start(recipe: Recipe) -> AvatarForcing:
     """The weights to begin from; what the recipe changes must leave their shapes as they are (block_frames, for one)."""
     model = load_model(recipe.start)
-    changes = recipe.model | ({"distilled": True} if recipe.stage == "distillation" else {})
+    changes = recipe.model | ({"distilled": True, "passes": recipe.passes} if recipe.stage == "distillation" else {})
     if not changes:
         return model
     try:

@@ -39,6 +39,7 @@ class Wav2Vec2Encoder(nn.Module):
                 num_hidden_layers=config.audio_layers,
                 num_attention_heads=config.audio_width // 64,
                 intermediate_size=4 * config.audio_width,
+                hidden_dropout=0.0, activation_dropout=0.0, attention_dropout=0.0, feat_proj_dropout=0.0,  # a frozen trunk hears the same each time
             )
         )
         position = trunk.encoder.pos_conv_embed.conv

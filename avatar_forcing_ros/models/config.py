@@ -28,7 +28,7 @@ class ModelConfig:
         attends to the user over a window without positions, so a small network is told that the user smiled, not when.
     aligned_sound: the same for the user's sound: when the user paused.
     scaled_motion: the latent is the motion space's vector, shifted and scaled to zero mean and unit spread.
-    distilled: few passes without guidance do what many with it did (learning/distillation.py).
+    distilled: few passes without guidance do what many with it did (learning/distillation.py). passes: how many it was trained for.
     guidance: "separate" (branches: nothing, avatar audio alone, user alone; the published one) or "nested" (nothing,
         avatar audio alone, both), see models/flow_matching.py.
     """
@@ -56,6 +56,7 @@ class ModelConfig:
     aligned_sound: bool = False
     scaled_motion: bool = False
     distilled: bool = False
+    passes: int = 5
     guidance: str = "separate"
 
     def __post_init__(self) -> None:
@@ -63,6 +64,12 @@ class ModelConfig:
             raise InputError(f"audio_front_end {self.audio_front_end!r} is not one of wav2vec2, log_mel")
         if self.guidance not in ("separate", "nested"):
             raise InputError(f"guidance {self.guidance!r} is not one of separate, nested")
+        least = ("motion_dim", "audio_dim", "audio_width", "audio_layers", "mel_bands", "condition_heads", "width", "depth", "heads", "block_frames")
+        for name in least:
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)!r}: give a whole number from 1 up")
+        if self.clip_frames % self.block_frames:
+            raise InputError(f"a clip of {self.clip_frames} frames does not split into blocks of {self.block_frames}")
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise InputError(f"width {self.width} does not split into {self.heads} heads of even size")
         if self.audio_dim % self.condition_heads:

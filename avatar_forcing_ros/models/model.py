@@ -30,6 +30,10 @@ class AvatarForcing(nn.Module):
             self.register_buffer("motion_mean", torch.zeros(config.motion_dim))
             self.register_buffer("motion_spread", torch.ones(config.motion_dim))
 
+    @property
+    def device(self) -> torch.device:
+        return self.transformer.final.weight.device
+
     def load_published_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take weights under the authors' names. Raises InputError that lists what is missing, extra or misshapen."""
         load_published(self, state)

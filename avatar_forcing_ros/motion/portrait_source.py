@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -83,4 +84,5 @@ def store(file: Path, source: Source) -> None:
         for old in sorted(file.parent.glob("*.npz"), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
             old.unlink()
     except OSError:
-        pass
+        with contextlib.suppress(OSError, NameError):  # the half that a full disk has taken
+            os.unlink(name)
