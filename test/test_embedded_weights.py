@@ -38,6 +38,7 @@ def test_it_is_small_and_says_what_it_is(generator):
     assert EMBEDDED_WEIGHTS.stat().st_size <= 12_000_000
     assert (generator.name, generator.space, generator.dim) == ("embedded", rig.SPACE, rig.DIM)
     assert generator.open(None, 0).commit_frames == 2
+    assert ModelConfig.embedded().motion_dim == rig.DIM
 
 
 def test_the_lips_follow_the_speech_and_rest_without(answer, sample):

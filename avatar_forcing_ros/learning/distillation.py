@@ -7,16 +7,18 @@ take the last velocity into account): nine of them keep 0.98 of a Gaussian's var
     x_0 = noise, x_i = where the teacher's guided steps of size 1 / (student's steps * substeps) lead from x_(i-1)
     L = sum_i d(student's velocity at x_(i-1), (x_i - x_(i-1)) / (sigma_i - sigma_(i-1)))
 
-The opening of the mouth in x_i may lean to (1 - sigma_i) reading + sigma_i noise instead, where the reading is what a linear
-regression tells of it from the teacher's sound features. What a voice that was never heard tells of the opening, it tells more
-surely than a teacher that also listens to the mouth's own past. And the student may hear a part of the clips through another
+The opening of the mouth in x_i may lean to (1 - sigma_i) reading + sigma_i noise instead, where the reading is that of a lip
+reader, which is trained before, on the same sounds through other microphones. What a voice that was never heard tells of the opening, it
+tells more surely than a teacher that also listens to the mouth's own past. And the student may hear a part of the clips through another
 microphone, where the teacher hears them as they are: a noisy student (Xie et al. 2020). There the opening alone is judged, and
 all else in the other clips: the width of a mouth and the answers to a user are in details of the sound that such a student misses.
+What is hard to hear would be told from who else speaks, and from how far the mouth was open: there both are a stranger's.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import torch
@@ -36,39 +38,58 @@ from avatar_forcing_ros.motion import rig
 
 
 OPENING = [rig.INDEX[name] for name in ("jawOpen", "mouthPress", "mouthUpperUp", "mouthLowerDown")]
-READING_CLIPS = 1024  # that the reading is fitted on
-RIDGE = 1e-3  # of the features' mean square
+READER_BATCH, READER_RATE = 24, 1e-3
+READER_MASKS = 4  # stretches of bands: twice as many as the student misses
+STRETCH_BATCHES = 16  # that its spread is measured on
 
 
 def told_ahead(features: Tensor) -> Tensor:
-    """Features (B, T, A) -> (B, T, 3 A + 1): of a frame and the two after it, which is what a step knows at least, and a one."""
-    ahead = [F.pad(features[:, n:], (0, 0, 0, n)) for n in range(LOOK_AHEAD + 1)]
-    return torch.cat([*ahead, torch.ones_like(features[..., :1])], -1)
+    """Features (B, T, A) -> (B, T, 3 A): of a frame and the two after it, which is what a step knows at least."""
+    return torch.cat([F.pad(features[:, n:], (0, 0, 0, n)) for n in range(LOOK_AHEAD + 1)], -1)
 
 
-@torch.no_grad()
-def fit_reading(model: AvatarForcing, source: ClipSource, batch: int) -> Tensor:
-    """(3 A + 1, 4): ridge regression (Hoerl and Kennard 1970) of the opening's latents on the sound that is told, stretched about
-    the mean to their spread: a regression tells less than there is, and a mouth that follows it mumbles."""
-    config, device = model.config, model.device
-    size = (LOOK_AHEAD + 1) * config.audio_dim + 1
-    square, mixed, power = (torch.zeros(*shape, dtype=torch.float64) for shape in ((size, size), (size, len(OPENING)), (len(OPENING),)))
-    for _ in range(-(-READING_CLIPS // batch)):
-        clip = source.draw(batch)
-        features = df.encode_sound(model, clip.avatar_sound.to(device), clip.avatar_motion.shape[1])
-        x = told_ahead(features)[:, :-LOOK_AHEAD].flatten(0, 1).double().cpu()
-        square += x.T @ x
-        y = clip.avatar_motion[:, :-LOOK_AHEAD, OPENING].flatten(0, 1).double()
-        mixed += x.T @ y
-        power += y.square().sum(0)
-    ridge = RIDGE * square.diagonal().mean() * torch.eye(size, dtype=torch.float64)
-    reading = torch.linalg.solve(square + ridge, mixed)
-    count, mean = square[-1, -1], mixed[-1] / square[-1, -1]  # the last of x is one
-    told = (reading * (square @ reading)).sum(0) / count - ((square[-1] @ reading) / count).square()
-    stretch = ((power / count - mean.square()) / told.clamp(min=1e-9)).sqrt()
-    reading *= stretch
-    reading[-1] += mean * (1.0 - stretch)
-    return reading.float().to(device)
+class LipReader(nn.Module):
+    """How far a mouth opens, of the sound alone: an audio encoder and a linear layer."""
+
+    def __init__(self, model: AvatarForcing) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model)  # of which the audio encoder alone is used
+        self.last = nn.Linear((LOOK_AHEAD + 1) * model.config.audio_dim, len(OPENING))
+
+    def forward(self, sound: Tensor, frames: int) -> Tensor:
+        """Sound as in a Clip -> latents (B, frames, 4) of the opening; the last two frames know less."""
+        return self.last(told_ahead(df.encode_sound(self.model, sound, frames)))
+
+
+def train_reader(model: AvatarForcing, source: ClipSource, recipe: Recipe, show: Callable[[str], object]) -> LipReader:
+    """A lip reader that begins with the model's audio encoder and has heard its speakers through other microphones, its
+    answers stretched about the mean to the spread of what it reads: a regression tells less than there is, and a mouth that follows it
+    mumbles."""
+    reader, device = LipReader(model).to(model.device).train(), model.device
+    rng = torch.Generator().manual_seed(recipe.seed)
+    parameters = [*reader.model.audio_encoder.requires_grad_(True).parameters(), *reader.last.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=READER_RATE, weight_decay=recipe.weight_decay)
+    decay = torch.optim.lr_scheduler.OneCycleLR(optimiser, READER_RATE, total_steps=recipe.reading_steps, pct_start=0.05)
+
+    def batch() -> tuple[Tensor, Tensor]:
+        clip = source.draw(READER_BATCH)
+        return clip.avatar_sound.to(device), clip.avatar_motion[..., OPENING].to(device)
+
+    show(f"training a lip reader in {recipe.reading_steps} steps")
+    for _ in range(recipe.reading_steps):
+        sound, opening = batch()
+        read = reader(through_another_microphone(sound, recipe.response_spread, rng, READER_MASKS), opening.shape[1])
+        optimiser.zero_grad()
+        df.error_size((read - opening)[:, :-LOOK_AHEAD], recipe.norm).mean().backward()
+        optimiser.step()
+        decay.step()
+    reader.eval().requires_grad_(False)
+    pairs = [(reader(sound, opening.shape[1]), opening) for sound, opening in (batch() for _ in range(STRETCH_BATCHES))]
+    read, true = (torch.cat([pair[i][:, :-LOOK_AHEAD].flatten(0, 1) for pair in pairs]) for i in range(2))
+    stretch = true.std(0) / read.std(0).clamp(min=1e-6)
+    reader.last.bias.copy_(stretch * (reader.last.bias - read.mean(0)) + true.mean(0))
+    reader.last.weight.mul_(stretch[:, None])
+    return reader
 
 
 def with_strangers(clip: df.Clip, where: Tensor) -> df.Clip:
@@ -81,8 +102,10 @@ def with_strangers(clip: df.Clip, where: Tensor) -> df.Clip:
 class Distillation(nn.Module):
     """The loss of a batch; see the module. Without another microphone and teacher the audio encoder stays the teacher's."""
 
-    def __init__(self, recipe: Recipe, model: AvatarForcing, source: ClipSource) -> None:
-        """source: of the clips that the reading is fitted on."""
+    def __init__(
+        self, recipe: Recipe, model: AvatarForcing, source: ClipSource, show: Callable[[str], object] = print
+    ) -> None:
+        """source: of the clips that the lip reader is trained on."""
         super().__init__()
         self.recipe = recipe
         teacher = load_model(recipe.teacher).to(model.device) if recipe.teacher else copy.deepcopy(model)
@@ -91,11 +114,11 @@ class Distillation(nn.Module):
         model.audio_encoder.requires_grad_(not self.shares_encoder)
         self.steps = schedule(recipe.passes)
         self.weights = branch_weights(model.config.guidance, recipe.audio_guidance, recipe.user_guidance)
-        self.reading = fit_reading(teacher, source, recipe.batch) if recipe.opening_reading else None
+        self._reader = [train_reader(teacher, source, recipe, show) if recipe.opening_reading else None]
 
     def forward(self, model: AvatarForcing, clip: df.Clip, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """clip: whose past the stream goes on from. Returns the loss, and its parts as numbers. rng: on the CPU."""
-        recipe, config, teacher = self.recipe, model.config, self._teacher[0]
+        recipe, config, teacher, reader = self.recipe, model.config, self._teacher[0], self._reader[0]
         block, device, batch = config.block_frames, clip.avatar_motion.device, len(clip.avatar_motion)
         layout = df.Layout.draw(block, recipe.stream_share, rng)
         first = block if layout.stream else 0  # the first block of a clip is the past of the others
@@ -121,6 +144,8 @@ class Distillation(nn.Module):
             noise[..., LIPS] *= recipe.lip_temperature
         amount = recipe.context_noise * torch.rand(batch, 1, 1, generator=rng)
         past = clip.avatar_motion + (amount * torch.randn(noise.shape, generator=rng)).to(device)
+        if recipe.strangers:  # whose mouths tell nothing of how far this one opens
+            past[..., OPENING] = torch.where(clear, past, past.roll(1, 0))[..., OPENING]
 
         def condition(network: AvatarForcing, told: df.Given) -> Tensor:
             return df.stream_condition(network, told, layout) if layout.stream else df.whole_condition(network, told)
@@ -134,7 +159,7 @@ class Distillation(nn.Module):
 
         own, branches = condition(model, df.Given.of(clip, heard, hears)), []  # of the student; of the teacher's branches, with their weights
         with torch.no_grad():
-            opening = told_ahead(features[0]) @ self.reading if self.reading is not None else None  # (B, T, 4)
+            opening = reader(clip.avatar_sound, frames) if reader is not None else None  # (B, T, 4)
             for name, weight in self.weights.items():
                 avatar, user = BRANCHES[name]
                 told = replace(given, hears=(avatar * hears[0], user * hears[1]))

@@ -31,14 +31,14 @@ class Recipe:
     answer_weight: of one that reads the rest of the face off the avatar's conditions.
     response_spread: dB, of random frequency responses that sounds pass, with some bands masked; rig space only. 0: none. In a
         distillation the student alone hears them so, but for clear_share of the clips, and learns the opening of the mouth from
-        these clips, all else from the clear ones. strangers: the user of these clips is another clip's, so that nobody learns to
-        keep the mouth shut because the user speaks.
+        these clips, all else from the clear ones. strangers: the user of these clips is another clip's, and so is the opening of the
+        mouth in the past, so that nobody learns to keep the mouth shut because the user speaks, or because it was shut.
     context_noise: largest deviation of noise on a clean past, which teaches the stream to mend its own errors.
     preference_weight, beta: of the preference stage (published: 0.1, 1000); losers: how many clips the loser model makes.
     guidance_steps: network passes of a loser. passes: of the student of a distillation, per block as generators count them;
     substeps: the teacher's Euler steps within one of the student's; audio_guidance, user_guidance: its scales;
     lip_temperature: scale of the noise that the mouth's motion begins as, as of generators/embedded.py; opening_reading: share of
-    a linear reading of the sound in the opening of the mouth that the student aims at, the rest is the teacher's.
+    a lip reader in the opening of the mouth that the student aims at, the rest is the teacher's; reading_steps: of its training.
     freeze_audio: leave the audio encoder's trunk as it is.
     save_every, valid_every, log_every: steps. threads: of the CPU, 0: as PyTorch likes.
     """
@@ -78,6 +78,7 @@ class Recipe:
     user_guidance: float = 2.0
     lip_temperature: float = 1.0
     opening_reading: float = 0.0
+    reading_steps: int = 1500
     freeze_audio: bool = False
     seed: int = 0
     device: str = "auto"
@@ -96,7 +97,7 @@ class Recipe:
             if getattr(self, name) not in choices:
                 raise InputError(f"recipe: {name} is {getattr(self, name)!r}; use one of {', '.join(choices)}")
         for names, least in (
-            (("steps", "batch", "save_every", "valid_every", "log_every", "losers", "substeps"), 1),
+            (("steps", "batch", "save_every", "valid_every", "log_every", "losers", "substeps", "reading_steps"), 1),
             (("passes", "guidance_steps"), 3), (("seed", "threads", "warm_up"), 0),
         ):  # fmt: skip
             for name in names:

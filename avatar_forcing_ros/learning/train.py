@@ -112,7 +112,7 @@ class Trainer:
         if recipe.stage == "forcing":
             self.stage: nn.Module = Forcing(recipe, self.model).to(self.device)
         elif recipe.stage == "distillation":
-            self.stage = Distillation(recipe, self.model, self.source)
+            self.stage = Distillation(recipe, self.model, self.source, show)
         else:
             self.stage = Preference(recipe, self.model, self.source, Forcing(recipe, self.model).to(self.device), show)
         for part in (self.model.autoencoder, self.model.audio_encoder.trunk if recipe.freeze_audio else None):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import BLOCK_FRAMES, SAMPLES_PER_FRAME
+
+RIG_DIM = 32  # of motion/rig.py, which this room does not import
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class ModelConfig:
     def embedded(cls, **sizes: int | bool | str) -> ModelConfig:
         """The small network in rig space with a log-mel front end, for a robot's CPU; `sizes` overrides fields."""
         small = dict(
-            motion_dim=rig.DIM, image_size=None, audio_front_end="log_mel", audio_dim=160, audio_width=160,
+            motion_dim=RIG_DIM, image_size=None, audio_front_end="log_mel", audio_dim=160, audio_width=160,
             audio_layers=4, mel_bands=64, width=160, depth=4, heads=4, time_frequencies=128,
             known_mask=True, token_condition=True, aligned_user=True,
             aligned_sound=True, scaled_motion=True, guidance="nested",
