@@ -35,9 +35,11 @@ from avatar_forcing_ros.models.flow_matching import MAX_TIME, branch_weights, sc
 from avatar_forcing_ros.models.stream import BRANCHES
 from avatar_forcing_ros.models.weights import load_model
 from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.timeline import FRAME_RATE
 
 
 OPENING = [rig.INDEX[name] for name in ("jawOpen", "mouthPress", "mouthUpperUp", "mouthLowerDown")]
+SHUT = 0.03  # of jawOpen
 READER_BATCH, READER_RATE = 24, 1e-3
 READER_MASKS = 4  # stretches of bands: twice as many as the student misses
 STRETCH_BATCHES = 16  # that its spread is measured on
@@ -92,6 +94,12 @@ def train_reader(model: AvatarForcing, source: ClipSource, recipe: Recipe, show:
     return reader
 
 
+def long_shut(model: AvatarForcing, latents: Tensor) -> Tensor:
+    """(B, T, 1) of 0 or 1: frames of (B, T, D) about which the jaw is shut for a second, as in no speech."""
+    jaw = model.to_motion(latents)[..., rig.INDEX["jawOpen"]]
+    return (F.max_pool1d(jaw, FRAME_RATE, 1, FRAME_RATE // 2) < SHUT).float()[..., None]
+
+
 def with_strangers(clip: df.Clip, where: Tensor) -> df.Clip:
     """The clip with the user of the clip before it in the batch, for those `where` (B,)."""
     order = torch.arange(len(where), device=where.device)
@@ -128,12 +136,14 @@ class Distillation(nn.Module):
         sound, frames = torch.cat([clip.avatar_sound, clip.user_sound]), clip.avatar_motion.shape[1]
         with torch.no_grad():
             features = heard = df.encode_sound(teacher, sound, frames).chunk(2)
-        judged = torch.ones(batch, 1, config.motion_dim, device=device)
+        judged = torch.ones(batch, frames, config.motion_dim, device=device)
         if recipe.response_spread:
             changed = through_another_microphone(sound, recipe.response_spread, rng)
             sound = torch.where(clear.repeat(2, 1, 1), sound, changed)
-            judged = clear.float().repeat(1, 1, config.motion_dim)
+            judged = clear.float().repeat(1, frames, config.motion_dim)
             judged[..., OPENING] = 1.0 - judged[..., OPENING]
+            if recipe.clear_silence:
+                judged[..., OPENING] += clear * long_shut(model, clip.avatar_motion)
         if not self.shares_encoder:
             heard = df.encode_sound(model, sound, frames).chunk(2)
         drawn = df.given_signals(recipe.hear_both, recipe.hear_avatar, recipe.hear_user, batch, rng)
@@ -180,8 +190,8 @@ class Distillation(nn.Module):
                     read = torch.lerp(opening, noise[..., OPENING], sigma + step.change)
                     share = recipe.opening_reading * hears[0][:, None, None]  # who is not given the sound cannot read it
                     reached[:, first:, OPENING] = torch.lerp(reached[..., OPENING], read, share)[:, first:]
-            wanted = judged * (reached - latents)[:, first:] / step.change
-            predicted = judged * velocity(model, latents, sigma, own)
+            wanted = judged[:, first:] * (reached - latents)[:, first:] / step.change
+            predicted = judged[:, first:] * velocity(model, latents, sigma, own)
             parts[f"from {sigma:.2f}"] = df.distance(predicted, wanted, recipe.norm).mean()
             smooth = df.distance(predicted.diff(dim=1), wanted.diff(dim=1), recipe.norm).mean()
             loss = loss + parts[f"from {sigma:.2f}"] + recipe.difference_weight * smooth
