@@ -15,7 +15,7 @@ from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators import make_generator
 from avatar_forcing_ros.generators.base import LOOK_AHEAD
 from avatar_forcing_ros.generators.signals import SignalBuffer
-from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
+from avatar_forcing_ros.media.reader import audio_16k, in_pieces, open_media, video_on_grid
 from avatar_forcing_ros.media.writer import VideoWriter
 from avatar_forcing_ros.motion import make_avatar, make_tracker
 from avatar_forcing_ros.motion.idle import shown
@@ -32,14 +32,7 @@ from avatar_forcing_ros.timeline import (
 
 def _sound_frames(source: str, audio_topic: str | None) -> Iterator[np.ndarray]:
     """A source's sound in frames of 640 samples; the last one is filled up with silence."""
-    rest = np.zeros(0, np.float32)
-    for chunk in audio_16k(open_media(source, audio_topic=audio_topic)):
-        rest = np.concatenate([rest, chunk])
-        while len(rest) >= SAMPLES_PER_FRAME:
-            yield rest[:SAMPLES_PER_FRAME]
-            rest = rest[SAMPLES_PER_FRAME:]
-    if len(rest):
-        yield np.pad(rest, (0, SAMPLES_PER_FRAME - len(rest)))
+    return in_pieces(audio_16k(open_media(source, audio_topic=audio_topic)), SAMPLES_PER_FRAME)
 
 
 def _nothing() -> Iterator:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators import GENERATORS
+from avatar_forcing_ros.generators.base import MAX_SEED
 from avatar_forcing_ros.media.reader import check_sound, is_live, open_media
 from avatar_forcing_ros.media.writer import refuse_to_overwrite
 from avatar_forcing_ros.motion import AVATARS, Network
 
-MAX_SEED = 2**31 - 1
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
 

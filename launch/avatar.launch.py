@@ -46,8 +46,9 @@ def _nodes(context):
     """The nodes, each with the parameters that were given as arguments on top of the file's."""
     value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
 
-    def given(kind, **arguments):
-        """{parameter: value} of the arguments that are not empty."""
+    def given(kind, *names, **renamed):
+        """{parameter: value} of the arguments that are not empty; renamed: parameter=argument."""
+        arguments = {name: name for name in names} | renamed
         return {parameter: kind(value[name]) for parameter, name in arguments.items() if value[name]}
 
     def node(executable, name, namespace="", parameters=None, remappings=()):
@@ -63,10 +64,10 @@ def _nodes(context):
             respawn_delay=2.0,
         )
 
-    def text(*names):
-        return {name: ParameterValue(found, value_type=str) for name, found in given(str, **{n: n for n in names}).items()}
+    def text(found):
+        return ParameterValue(found, value_type=str)  # also where it looks like a number
 
-    network = text("weights", "device", "precision")
+    network = given(text, "weights", "device", "precision")
     space = {"space": "lia512" if value["generator"] == "published" else "rig"} if value["generator"] else {}
     return [
         node(
@@ -87,13 +88,13 @@ def _nodes(context):
         ),
         node(
             "motion_generator", "motion_generator",
-            parameters={**text("generator", "portrait"), **given(int, commit_frames="commit_frames"), **network},
+            parameters={**given(text, "generator", "portrait"), **given(int, "commit_frames"), **network},
         ),
         node(
             "renderer", "renderer",
             parameters={
-                **text("avatar", "portrait", "theme"), **given(int, size="size"), **network,
-                **given(float, presentation_delay="presentation_delay"),
+                **given(text, "avatar", "portrait", "theme"), **given(int, "size"), **network,
+                **given(float, "presentation_delay"),
             },
         ),
     ]  # fmt: skip

@@ -352,7 +352,7 @@ def test_the_published_space_trains_from_waveforms(tmp_path):
     ("stages: forcing", "unknown stages"), ("steps: many", "give a int"), ("stage: third", "use one of forcing, preference"),
     ("passes: 2\nsteps: 3", "passes is 2"), ("hear_both: 0.9\nhear_user: 0.2", "sum is at most 1"), ("stage: preference", "give its weights as `start`"),
     ("- a\n- b", "list of `name: value` lines"), ("a: [", "is no YAML"), ("steps: 0", "at least 1"), ("learning_rate: fast", "give a float"),
-    ("seed: -1", "seed is -1"), ("threads: -1", "threads is -1"), ("guidance_steps: 2", "guidance_steps is 2"),
+    ("seed: -1", "seed is -1"), ("threads: -1", "threads is -1"), ("guidance_steps: 2", "guidance_steps is 2"), ("reading_steps: 20", "reading_steps is 20"),
     ("freeze_audio: true", "freeze_audio leaves"), ("space: lia512\nfreeze_audio: true", "freeze_audio leaves"), ("strangers: true", "strangers is of"),
     ("model: {width: wide}", "width is 'wide'"), ("model: {heads: 0}", "heads is 0"), ("model: {block_frames: 7}", "blocks of 7"),
 ])  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 
 from avatar_forcing_ros.errors import InputError
 
+MAX_SEED = 2**31 - 1
 LOOK_AHEAD = 2  # frames of the avatar's speech that a rolling step waits for beyond those that it commits
 
 

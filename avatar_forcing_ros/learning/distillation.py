@@ -55,22 +55,22 @@ class LipReader(nn.Module):
 
     def __init__(self, model: AvatarForcing) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model)  # of which the audio encoder alone is used
+        self.encoder = copy.deepcopy(model.audio_encoder)
         self.last = nn.Linear((LOOK_AHEAD + 1) * model.config.audio_dim, len(OPENING))
 
     def forward(self, sound: Tensor, frames: int) -> Tensor:
-        """Sound as in a Clip -> latents (B, frames, 4) of the opening; the last two frames know less."""
-        return self.last(told_ahead(df.encode_sound(self.model, sound, frames)))
+        """Spectra as in a Clip -> latents (B, frames, 4) of the opening; the last two frames know less."""
+        return self.last(told_ahead(self.encoder.features(sound)[:, -frames:]))
 
 
 def train_reader(model: AvatarForcing, source: ClipSource, recipe: Recipe, show: Callable[[str], object]) -> LipReader:
     """A lip reader that begins with the model's audio encoder and has heard its speakers through other microphones, its
     answers stretched about the mean to the spread of what it reads: a regression tells less than there is, and a mouth that follows it
     mumbles."""
-    reader, device = LipReader(model).to(model.device).train(), model.device
+    device = model.device
+    reader = LipReader(model).to(device).requires_grad_(True)
     rng = torch.Generator().manual_seed(recipe.seed)
-    parameters = [*reader.model.audio_encoder.requires_grad_(True).parameters(), *reader.last.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=READER_RATE, weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(reader.parameters(), lr=READER_RATE, weight_decay=recipe.weight_decay)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimiser, READER_RATE, total_steps=recipe.reading_steps, pct_start=0.05)
 
     def batch() -> tuple[Tensor, Tensor]:
@@ -85,7 +85,7 @@ def train_reader(model: AvatarForcing, source: ClipSource, recipe: Recipe, show:
         df.error_size((read - opening)[:, :-LOOK_AHEAD], recipe.norm).mean().backward()
         optimiser.step()
         decay.step()
-    reader.eval().requires_grad_(False)
+    reader.requires_grad_(False)
     pairs = [(reader(sound, opening.shape[1]), opening) for sound, opening in (batch() for _ in range(STRETCH_BATCHES))]
     read, true = (torch.cat([pair[i][:, :-LOOK_AHEAD].flatten(0, 1) for pair in pairs]) for i in range(2))
     stretch = true.std(0) / read.std(0).clamp(min=1e-6)

@@ -99,8 +99,8 @@ class Recipe:
             if getattr(self, name) not in choices:
                 raise InputError(f"recipe: {name} is {getattr(self, name)!r}; use one of {', '.join(choices)}")
         for names, least in (
-            (("steps", "batch", "save_every", "valid_every", "log_every", "losers", "substeps", "reading_steps"), 1),
-            (("passes", "guidance_steps"), 3), (("seed", "threads", "warm_up"), 0),
+            (("steps", "batch", "save_every", "valid_every", "log_every", "losers", "substeps"), 1),
+            (("passes", "guidance_steps"), 3), (("reading_steps",), 100), (("seed", "threads", "warm_up"), 0),
         ):  # fmt: skip
             for name in names:
                 if getattr(self, name) < least:

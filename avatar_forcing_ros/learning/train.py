@@ -223,11 +223,11 @@ class Trainer:
             self.average.load_state_dict(state["average"])
             self.stage.load_state_dict(state["stage"])
             self.optimiser.load_state_dict(state["optimiser"])
+            torch.set_rng_state(state["global_rng"].cpu())
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(f"{self.checkpoint} is of another recipe; give another folder, or train without --resume") from error
         self.step = state["step"]
         self.rng.set_state(state["rng"].cpu())
-        torch.set_rng_state(state["global_rng"].cpu())
         rows = (self.out / "log.jsonl").read_text().splitlines() if (self.out / "log.jsonl").is_file() else []
         kept = [row for row in rows if json.loads(row)["step"] <= self.step]  # the rest will be logged again
         (self.out / "log.jsonl").write_text("".join(f"{row}\n" for row in kept))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import Iterable, Iterator, NamedTuple
 
 import av
 import numpy as np
@@ -221,6 +221,18 @@ def audio_16k(reader: MediaReader, channel: int | None = None) -> Iterator[np.nd
     for chunk in reader.audio():
         yield from place(resampler.push(chunk.samples, chunk.rate, round(chunk.time * NANOSECONDS)))
     yield from place(resampler.flush())
+
+
+def in_pieces(chunks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Sound in chunks of any length -> pieces of `size` samples; the last one is filled up with silence."""
+    rest = np.zeros(0, np.float32)
+    for chunk in chunks:
+        rest = np.concatenate([rest, chunk])
+        while len(rest) >= size:
+            yield rest[:size]
+            rest = rest[size:]
+    if len(rest):
+        yield np.pad(rest, (0, size - len(rest)))
 
 
 def check_sound(reader: MediaReader) -> None:

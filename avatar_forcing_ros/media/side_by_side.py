@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 
-from avatar_forcing_ros.media.reader import MediaReader, audio_16k, open_media, video_on_grid
+from avatar_forcing_ros.media.reader import MediaReader, audio_16k, in_pieces, open_media, video_on_grid
 from avatar_forcing_ros.media.writer import VideoWriter
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 
@@ -29,8 +28,9 @@ def write_side_by_side(user: MediaReader, voice: MediaReader | None, avatar: str
                 break
             writer.write_frame(index, np.hstack([fit(image, side), shown]))
             frames = index + 1
-        own = _seconds(audio_16k(voice)) if voice is not None and voice.has_audio else iter(())
-        other = _seconds(audio_16k(made) if made.has_audio else (), round(delay_s * SAMPLE_RATE))
+        own = in_pieces(audio_16k(voice) if voice is not None and voice.has_audio else (), SAMPLE_RATE)
+        late = [np.zeros(round(delay_s * SAMPLE_RATE), np.float32)]
+        other = in_pieces(itertools.chain(late, audio_16k(made) if made.has_audio else ()), SAMPLE_RATE)
         silence = np.zeros(SAMPLE_RATE, np.float32)
         for first in range(0, frames * SAMPLES_PER_FRAME, SAMPLE_RATE):
             both = next(own, silence) + next(other, silence)
@@ -43,15 +43,3 @@ def fit(image: np.ndarray, side: int) -> np.ndarray:
     edge = min(height, width)
     y, x = (height - edge) // 2, (width - edge) // 2
     return cv2.resize(image[y : y + edge, x : x + edge], (side, side), interpolation=cv2.INTER_AREA)
-
-
-def _seconds(chunks: Iterable[np.ndarray], late: int = 0) -> Iterator[np.ndarray]:
-    """The sound after `late` samples of silence, in pieces of a second; the last one is filled up with silence."""
-    rest = np.zeros(0, np.float32)
-    for chunk in itertools.chain([np.zeros(late, np.float32)], chunks):
-        rest = np.concatenate([rest, chunk])
-        while len(rest) >= SAMPLE_RATE:
-            yield rest[:SAMPLE_RATE]
-            rest = rest[SAMPLE_RATE:]
-    if len(rest):
-        yield np.pad(rest, (0, SAMPLE_RATE - len(rest)))

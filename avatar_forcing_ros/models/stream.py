@@ -175,8 +175,9 @@ class MotionStream:
             self.state.copy_from(self.start)
         self.has_past = self.start is not None
 
-    def _draw(self, count: int) -> Tensor:
-        return self.temperature * torch.randn(1, count, self.config.motion_dim, generator=self.noise)
+    def _draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """The noise (1, count, D) that so many frames begin as; of the session's generator by default."""
+        return self.temperature * torch.randn(1, count, self.config.motion_dim, generator=generator or self.noise)
 
     def prime(self, avatar_audio: Tensor | None = None, user_audio: Tensor | None = None,
               user_motion: Tensor | None = None) -> None:
@@ -185,8 +186,7 @@ class MotionStream:
         self.start = None
         self.reset()
         noise = torch.Generator().manual_seed(self.seed + 1)  # not the draw of the first blocks
-        shape = (1, self.config.clip_frames, self.config.motion_dim)
-        self.step(avatar_audio, user_audio, user_motion, self.temperature * torch.randn(shape, generator=noise))
+        self.step(avatar_audio, user_audio, user_motion, self._draw(self.config.clip_frames, noise))
         self.start = self.state.clone()
         self.reset()
 

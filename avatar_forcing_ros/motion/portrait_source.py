@@ -75,6 +75,7 @@ def load(file: Path) -> Source | None:
 
 def store(file: Path, source: Source) -> None:
     """Keeps a source, whole or not at all. A disk that cannot be written costs the next start some seconds, no more."""
+    name = ""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
@@ -84,5 +85,5 @@ def store(file: Path, source: Source) -> None:
         for old in sorted(file.parent.glob("*.npz"), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
             old.unlink()
     except OSError:
-        with contextlib.suppress(OSError, NameError):  # the half that a full disk has taken
+        with contextlib.suppress(OSError):  # the half that a full disk has taken
             os.unlink(name)

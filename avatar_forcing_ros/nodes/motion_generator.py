@@ -13,7 +13,7 @@ from rclpy.time import Time
 
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.generators import GENERATORS, make_generator
-from avatar_forcing_ros.generators.base import LOOK_AHEAD
+from avatar_forcing_ros.generators.base import LOOK_AHEAD, MAX_SEED
 from avatar_forcing_ros.generators.signals import AVATAR_AUDIO, SignalBuffer, UsedInput
 from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.msg import AudioFrames, AvatarFrame, MotionLatent, MotionLatentBlock
@@ -73,7 +73,7 @@ class MotionGenerator(AvatarNode):
         self.declare("anchor_dead_band", -1.0, "distance of the mean that is left alone; -1: as the back end has it", -1.0, 100.0)
         self.declare("anchor_gain", -1.0, "share of the excess taken back per block; -1: as the back end has it", -1.0, 1.0)
         self.declare("anchor_slew", -1.0, "largest correction per frame; -1: as the back end has it", -1.0, 1.0)
-        self.declare("seed", 0, "seed of what is random in the motion", 0, 2**31 - 1)
+        self.declare("seed", 0, "seed of what is random in the motion", 0, MAX_SEED)
         self.declare("input_wait", 0.08, "seconds to wait for late speech while no renderer tells when images are due", 0.0, 0.4)
         self.declare("realtime_priority", 1, "of the thread that makes motion, with a back end that needs one core and the system's leave; 0: as any", 0, 50)
         self._lock = threading.Condition()

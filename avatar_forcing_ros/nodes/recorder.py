@@ -18,7 +18,7 @@ from avatar_forcing_ros.nodes import qos
 from avatar_forcing_ros.nodes.base import AvatarNode, run_node
 from avatar_forcing_ros.nodes.images import message_to_rgb
 from avatar_forcing_ros.nodes.sound import STAMPED
-from avatar_forcing_ros.nodes.unpack import nanoseconds
+from avatar_forcing_ros.nodes.unpack import block_of, nanoseconds
 from avatar_forcing_ros.report import RunStatistics, plot_timeline, write_json
 from avatar_forcing_ros.timeline import (
     FRAME_NS,
@@ -175,10 +175,7 @@ class Recorder(AvatarNode):
 
 def _latents_of(message: MotionLatentBlock) -> np.ndarray:
     """(frame_count, latent_dim) float32, of whatever motion space. Raises InputError for a block that does not hold together."""
-    count, dim = message.frame_count, message.latent_dim
-    if not count or not dim or len(message.data) != count * dim:
-        raise InputError(f"motion block is said to be {count} frames of {dim} values, but brings {len(message.data)}")
-    return np.asarray(message.data, np.float32).reshape(count, dim)
+    return block_of(message, message.space, message.latent_dim)[0]
 
 
 def main() -> int:

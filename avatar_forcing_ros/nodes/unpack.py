@@ -46,7 +46,7 @@ def block_of(message, space: str, dim: int) -> tuple[np.ndarray, np.ndarray]:
     stamps = (message.camera_stamps, message.user_audio_stamps)
     if not count or len(message.data) != count * dim or any(len(s) != count for s in stamps):
         raise InputError(
-            f"motion block is said to be {count} frames, but brings {len(message.data)} values and "
+            f"motion block is said to be {count} frames of {dim} values, but brings {len(message.data)} values and "
             f"{len(stamps[0])} and {len(stamps[1])} stamps"
         )
     latents = _finite(np.asarray(message.data, dtype=np.float32), "motion block").reshape(count, dim)
