@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import Image
@@ -61,15 +63,24 @@ class Recorder(AvatarNode):
         self._statistics = RunStatistics()
         self._origin: int | None = None
         self._delay = 0  # from frame clock to presentation, as seen in the images' stamps
+        # Now, not at the start: a writer may take seconds to find its reader, and the beginning would be lost.
+        for kind, topic, take, depth in (
+            (Image, "image_raw", self._on_image, 10), (STAMPED, "spoken/audio_stamped", self._on_sound, 100),
+            (AvatarFrame, "avatar_frame", self._on_frame, 100), (MotionLatentBlock, "motion_blocks", self._on_block, 20),
+            (MotionLatent, "user/motion", self._on_motion, 100),
+        ):  # fmt: skip
+            self.create_subscription(kind, topic, self._while_active(take), qos.reliable(depth))
+
+    def _while_active(self, take: Callable[[Any], None]) -> Callable[[Any], None]:
+        def taken(message) -> None:
+            if self.active:
+                take(message)
+
+        return taken
 
     def start(self) -> None:
         if self._video is None:
             raise InputError("recorder: its files are finished; clean it up and configure it again, and it records anew")
-        self.create_subscription(Image, "image_raw", self._on_image, qos.reliable(10))
-        self.create_subscription(STAMPED, "spoken/audio_stamped", self._on_sound, qos.reliable(100))
-        self.create_subscription(AvatarFrame, "avatar_frame", self._on_frame, qos.reliable(100))
-        self.create_subscription(MotionLatentBlock, "motion_blocks", self._on_block, qos.reliable(20))
-        self.create_subscription(MotionLatent, "user/motion", self._on_motion, qos.reliable(100))
         self.run_thread(self._write)
 
     def stop(self) -> None:
