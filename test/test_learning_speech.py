@@ -195,11 +195,21 @@ def test_targets_follow_phonetics():
     def at(symbol: str, name: str, length: float = 0.2) -> float:
         return float(visemes.mouth(phones_of(("t", 0.08), (symbol, length), ("t", 0.08)), 20)[:, rig.INDEX[name]].max())
 
-    heights = [at(vowel, "jawOpen") for vowel in ("iy", "ih", "eh", "ae")]
-    assert heights == sorted(heights) and heights[-1] > 2 * heights[0]
+    heights = [at(vowel, "jawOpen") for vowel in ("iy", "eh", "ae")]
+    assert heights == sorted(heights) and heights[-1] > 1.5 * heights[0]
+    for rounded, spread in (("uw", "iy"), ("o", "e"), ("ao", "aa")):  # of like height: the lips leave less
+        assert at(rounded, "jawOpen") < 0.75 * at(spread, "jawOpen")
     assert at("uw", "mouthPucker") > 0.3 and at("iy", "mouthPucker") < 0.05
     assert at("iy", "mouthStretchLeft") > 0.18 > at("uw", "mouthStretchLeft")
     assert at("aa", "jawOpen", 0.06) < 0.75 * at("aa", "jawOpen", 0.25)  # fast speech opens less
+
+
+def test_lips_that_round_or_touch_the_teeth_leave_no_gap():
+    for symbol in ("w", "f", "v"):
+        jaw = visemes.mouth(phones_of(("aa", 0.2), (symbol, 0.12), ("aa", 0.2)), 13)[:, JAW]
+        assert jaw[5:8].min() < 0.35 * jaw.max(), symbol
+    teeth = visemes.mouth(phones_of(("aa", 0.2), ("s", 0.12), ("aa", 0.2)), 13)[:, JAW]
+    assert 0.1 < teeth[5:8].min() < 0.75 * teeth.max()  # of an s they show
 
 
 def test_rounding_begins_before_its_vowel():

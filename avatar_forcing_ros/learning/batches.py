@@ -83,7 +83,7 @@ class ClipSource:
         return inside & (self.rng.random(batch) < HIDDEN_SHARE)[:, None]
 
 
-def through_another_microphone(spectra: torch.Tensor, spread: float, rng: torch.Generator, masks: int = BAND_MASKS) -> torch.Tensor:
+def through_another_microphone(spectra: torch.Tensor, spread: float, rng: torch.Generator) -> torch.Tensor:
     """(B, T, 4 * bands) with a random frequency response for every clip, spread in dB, and some bands masked.
 
     Synthesizers are few and their spectra alike: which phones sound has to be told from how a spectrum changes, not from what it is.
@@ -94,7 +94,7 @@ def through_another_microphone(spectra: torch.Tensor, spread: float, rng: torch.
     response = F.interpolate(points, bands, mode="linear", align_corners=True)  # (B, 1, bands)
     spectra = amplify(spectra, response.repeat(1, 1, LogMelEncoder.SPECTRA).to(spectra.device))
     band = torch.arange(bands)
-    for _ in range(masks):
+    for _ in range(BAND_MASKS):
         width = torch.randint(0, int(BAND_MASK_SHARE * bands) + 1, (batch, 1), generator=rng)
         first = (torch.rand(batch, 1, generator=rng) * (bands - width + 1)).long()
         masked = ((first <= band) & (band < first + width)).repeat(1, LogMelEncoder.SPECTRA)

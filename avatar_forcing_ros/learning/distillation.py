@@ -9,7 +9,8 @@ take the last velocity into account): nine of them keep 0.98 of a Gaussian's var
 
 The opening of the mouth in x_i may lean to (1 - sigma_i) reading + sigma_i noise instead, where the reading is that of a lip
 reader, which is trained before, on the same sounds through other microphones. What a voice that was never heard tells of the opening, it
-tells more surely than a teacher that also listens to the mouth's own past. And the student may hear a part of the clips through another
+tells more surely than a teacher that also listens to the mouth's own past. A head on the student's sound features learns to read
+the whole mouth as it does, so that these hold what a mouth is told by. And the student may hear a part of the clips through another
 microphone, where the teacher hears them as they are: a noisy student (Xie et al. 2020). There the opening alone is judged, and
 all else in the other clips: the width of a mouth and the answers to a user are in details of the sound that such a student misses.
 What is hard to hear would be told from who else speaks, and from how far the mouth was open: there both are a stranger's.
@@ -33,15 +34,14 @@ from avatar_forcing_ros.learning.recipe import Recipe
 from avatar_forcing_ros.models import AvatarForcing
 from avatar_forcing_ros.models.flow_matching import MAX_TIME, branch_weights, schedule
 from avatar_forcing_ros.models.stream import BRANCHES
-from avatar_forcing_ros.models.weights import load_model
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE
 
 
 OPENING = [rig.INDEX[name] for name in ("jawOpen", "mouthPress", "mouthUpperUp", "mouthLowerDown")]
+OPENING_READ = [LIPS.index(i) for i in OPENING]  # of what a lip reader reads
 SHUT = 0.03  # of jawOpen
 READER_BATCH, READER_RATE = 24, 1e-3
-READER_MASKS = 4  # stretches of bands: twice as many as the student misses
 STRETCH_BATCHES = 16  # that its spread is measured on
 
 
@@ -51,15 +51,15 @@ def told_ahead(features: Tensor) -> Tensor:
 
 
 class LipReader(nn.Module):
-    """How far a mouth opens, of the sound alone: an audio encoder and a linear layer."""
+    """The mouth that belongs to a sound, of the sound alone: an audio encoder and a linear layer."""
 
     def __init__(self, model: AvatarForcing) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(model.audio_encoder)
-        self.last = nn.Linear((LOOK_AHEAD + 1) * model.config.audio_dim, len(OPENING))
+        self.last = nn.Linear((LOOK_AHEAD + 1) * model.config.audio_dim, len(LIPS))
 
     def forward(self, sound: Tensor, frames: int) -> Tensor:
-        """Spectra as in a Clip -> latents (B, frames, 4) of the opening; the last two frames know less."""
+        """Spectra as in a Clip -> latents (B, frames, len(LIPS)) of the mouth; the last two frames know less."""
         return self.last(told_ahead(self.encoder.features(sound)[:, -frames:]))
 
 
@@ -75,18 +75,18 @@ def train_reader(model: AvatarForcing, source: ClipSource, recipe: Recipe, show:
 
     def batch() -> tuple[Tensor, Tensor]:
         clip = source.draw(READER_BATCH)
-        return clip.avatar_sound.to(device), clip.avatar_motion[..., OPENING].to(device)
+        return clip.avatar_sound.to(device), clip.avatar_motion[..., LIPS].to(device)
 
     show(f"training a lip reader in {recipe.reading_steps} steps")
     for _ in range(recipe.reading_steps):
-        sound, opening = batch()
-        read = reader(through_another_microphone(sound, recipe.response_spread, rng, READER_MASKS), opening.shape[1])
+        sound, lips = batch()
+        read = reader(through_another_microphone(sound, recipe.response_spread, rng), lips.shape[1])
         optimiser.zero_grad()
-        df.error_size((read - opening)[:, :-LOOK_AHEAD], recipe.norm).mean().backward()
+        df.error_size((read - lips)[:, :-LOOK_AHEAD], recipe.norm).mean().backward()
         optimiser.step()
         decay.step()
     reader.requires_grad_(False)
-    pairs = [(reader(sound, opening.shape[1]), opening) for sound, opening in (batch() for _ in range(STRETCH_BATCHES))]
+    pairs = [(reader(sound, lips.shape[1]), lips) for sound, lips in (batch() for _ in range(STRETCH_BATCHES))]
     read, true = (torch.cat([pair[i][:, :-LOOK_AHEAD].flatten(0, 1) for pair in pairs]) for i in range(2))
     stretch = true.std(0) / read.std(0).clamp(min=1e-6)
     reader.last.bias.copy_(stretch * (reader.last.bias - read.mean(0)) + true.mean(0))
@@ -108,7 +108,7 @@ def with_strangers(clip: df.Clip, where: Tensor) -> df.Clip:
 
 
 class Distillation(nn.Module):
-    """The loss of a batch; see the module. Without another microphone and teacher the audio encoder stays the teacher's."""
+    """The loss of a batch; see the module. Without another microphone the audio encoder stays the teacher's."""
 
     def __init__(
         self, recipe: Recipe, model: AvatarForcing, source: ClipSource, show: Callable[[str], object] = print
@@ -116,13 +116,15 @@ class Distillation(nn.Module):
         """source: of the clips that the lip reader is trained on."""
         super().__init__()
         self.recipe = recipe
-        teacher = load_model(recipe.teacher).to(model.device) if recipe.teacher else copy.deepcopy(model)
+        teacher = copy.deepcopy(model)
         self._teacher = [teacher.eval().requires_grad_(False)]  # in a list: no part of the checkpoint
-        self.shares_encoder = not (recipe.response_spread or recipe.teacher)
+        self.shares_encoder = not recipe.response_spread
         model.audio_encoder.requires_grad_(not self.shares_encoder)
         self.steps = schedule(recipe.passes)
         self.weights = branch_weights(model.config.guidance, recipe.audio_guidance, recipe.user_guidance)
         self._reader = [train_reader(teacher, source, recipe, show) if recipe.opening_reading else None]
+        reads = recipe.opening_reading and recipe.mouth_weight
+        self.mouth = copy.deepcopy(self._reader[0].last).requires_grad_(True) if reads else None  # thrown away after training
 
     def forward(self, model: AvatarForcing, clip: df.Clip, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """clip: whose past the stream goes on from. Returns the loss, and its parts as numbers. rng: on the CPU."""
@@ -136,6 +138,7 @@ class Distillation(nn.Module):
         sound, frames = torch.cat([clip.avatar_sound, clip.user_sound]), clip.avatar_motion.shape[1]
         with torch.no_grad():
             features = heard = df.encode_sound(teacher, sound, frames).chunk(2)
+            reading = reader(sound, frames) if reader is not None else None  # (2 B, T, LIPS)
         judged = torch.ones(batch, frames, config.motion_dim, device=device)
         if recipe.response_spread:
             changed = through_another_microphone(sound, recipe.response_spread, rng)
@@ -169,7 +172,6 @@ class Distillation(nn.Module):
 
         own, branches = condition(model, df.Given.of(clip, heard, hears)), []  # of the student; of the teacher's branches, with their weights
         with torch.no_grad():
-            opening = reader(clip.avatar_sound, frames) if reader is not None else None  # (B, T, 4)
             for name, weight in self.weights.items():
                 avatar, user = BRANCHES[name]
                 told = replace(given, hears=(avatar * hears[0], user * hears[1]))
@@ -186,8 +188,8 @@ class Distillation(nn.Module):
                     now = guided(reached, sigma + k * step.change / recipe.substeps)
                     reached[:, first:] += step.change / recipe.substeps * (now if before is None else 1.5 * now - 0.5 * before)
                     before = None if teacher.config.distilled else now  # whose few steps are Euler's
-                if opening is not None:
-                    read = torch.lerp(opening, noise[..., OPENING], sigma + step.change)
+                if reading is not None:
+                    read = torch.lerp(reading[:batch, :, OPENING_READ], noise[..., OPENING], sigma + step.change)
                     share = recipe.opening_reading * hears[0][:, None, None]  # who is not given the sound cannot read it
                     reached[:, first:, OPENING] = torch.lerp(reached[..., OPENING], read, share)[:, first:]
             wanted = judged[:, first:] * (reached - latents)[:, first:] / step.change
@@ -196,4 +198,8 @@ class Distillation(nn.Module):
             smooth = df.distance(predicted.diff(dim=1), wanted.diff(dim=1), recipe.norm).mean()
             loss = loss + parts[f"from {sigma:.2f}"] + recipe.difference_weight * smooth
             latents = reached
+        if self.mouth is not None:
+            error = (self.mouth(told_ahead(torch.cat(heard))) - reading)[:, :-LOOK_AHEAD]
+            parts["mouth"] = df.error_size(error, recipe.norm).mean()
+            loss = loss + recipe.mouth_weight * parts["mouth"]
         return loss, {name: float(x.detach()) for name, x in parts.items()}

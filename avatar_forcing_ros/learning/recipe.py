@@ -19,7 +19,6 @@ class Recipe:
 
     space: "rig" (the embedded network) or "lia512" (the published one). model: fields of ModelConfig that differ from that
     space's network. corpus, valid: folders of `learning make` or `learning prepare`. start: weights to begin from.
-    teacher: of a distillation, weights; empty: those it begins from.
     steps: of the optimiser. batch: clips of clip_frames. learning_rate: peak of a cosine after `warm_up` steps.
     norm: of the loss, "l1" (the paper's) or "l2". L1's best guess is the median, which in a space of named coefficients says
         that rare events such as blinks never happen; L2's is the mean, with which flow matching draws them as often as
@@ -27,7 +26,8 @@ class Recipe:
     average: decay of the weights' moving average, which is what is saved. stream_share: share of batches in the
     stream's layout. hear_both, hear_avatar, hear_user: probabilities that a clip is given all conditions, the avatar's audio
     alone, the user alone (the rest: none); the paper drops each condition with probability 0.1.
-    difference_weight: of the frame-to-frame loss; mouth_weight: of an extra head that reads the mouth off the sound;
+    difference_weight: of the frame-to-frame loss; mouth_weight: of an extra head that reads the mouth off the sound (in a
+    distillation as the lip reader of opening_reading reads it);
     answer_weight: of one that reads the rest of the face off the avatar's conditions.
     response_spread: dB, of random frequency responses that sounds pass, with some bands masked; rig space only. 0: none. In a
         distillation the student alone hears them so, but for clear_share of the clips, and learns the opening of the mouth from
@@ -50,7 +50,6 @@ class Recipe:
     corpus: str = ""
     valid: str = ""
     start: str = ""
-    teacher: str = ""
     steps: int = 20000
     batch: int = 32
     learning_rate: float = 6e-4
@@ -107,8 +106,6 @@ class Recipe:
                     raise InputError(f"recipe: {name} is {getattr(self, name)}; give at least {least}")
         if min(self.hear_both, self.hear_avatar, self.hear_user) < 0 or self.hear_both + self.hear_avatar + self.hear_user > 1:
             raise InputError("recipe: hear_both, hear_avatar and hear_user are probabilities whose sum is at most 1")
-        if self.teacher and self.stage != "distillation":
-            raise InputError(f"recipe: teacher is {self.teacher!r}; the {self.stage} stage has none")
         if not 0 <= self.clear_share <= 1:
             raise InputError(f"recipe: clear_share is {self.clear_share:g}; give 0 to 1")
         if not 0 <= self.stream_share <= 1 or not 0 <= self.average < 1:

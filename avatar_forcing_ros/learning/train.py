@@ -27,7 +27,7 @@ from avatar_forcing_ros.models.runtime import resolve_device
 from avatar_forcing_ros.motion import rig
 
 VALID_BATCHES = 4
-MAY_CHANGE = ("corpus", "valid", "start", "teacher", "steps", "device", "threads", "save_every", "valid_every", "log_every")  # in a run that goes on
+MAY_CHANGE = ("corpus", "valid", "start", "steps", "device", "threads", "save_every", "valid_every", "log_every")  # in a run that goes on
 # What the extra heads read off the sound, and off the conditions.
 MOUTH = [i for name, i in rig.INDEX.items() if name in visemes.MOUTH]
 FACE = [i for i in range(rig.DIM) if i not in MOUTH]

@@ -3,7 +3,10 @@
 Each phone has a target mouth. How far it reaches into its neighbours is told by dominance functions (Cohen & Massaro,
 "Modeling coarticulation in synthetic visual speech", 1993): the curve of a coefficient is the mean of all targets,
 weighted by dominances that decay exponentially with the distance from their phone. Rounding decays slowly ahead of its
-phone, since lips round early (Perkell & Matthies 1992 give 100 to 300 ms); vowels rule the jaw, most consonants give way.
+phone, since lips round early (Perkell & Matthies 1992 give 100 to 300 ms); vowels rule the opening, most consonants give way.
+What opens is what a camera sees, and a tracker of faces measures as `jawOpen`: the gap between the lips, not the jaw
+behind them. Rounded lips all but close it, however low the jaw (u, w, r; Fromkin, "Lip positions in American English
+vowels", 1964), f and v do, and spread lips show the teeth of an i or an s.
 A short phone is overruled by its neighbours, so fast speech opens less. Lips that must meet (p, b, m) do, always.
 """
 
@@ -41,7 +44,7 @@ MOUTH: tuple[str, ...] = (
 
 
 class _Viseme(NamedTuple):
-    jaw: float
+    jaw: float  # jawOpen: the gap between the lips
     stretch: float
     pucker: float
     funnel: float
@@ -53,52 +56,52 @@ class _Viseme(NamedTuple):
 
 _VISEMES: dict[str, _Viseme] = {
     "pau": _Viseme(0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 1.0, 0.6),
-    # Vowels: the jaw follows their height, the lips whether they are front (spread) or rounded.
-    "iy": _Viseme(0.13, 0.27, 0.00, 0.00, 0.08, 0.14, 1.0, 1.0),
-    "ih": _Viseme(0.18, 0.15, 0.00, 0.00, 0.07, 0.12, 0.9, 0.7),
-    "e": _Viseme(0.21, 0.22, 0.00, 0.00, 0.08, 0.14, 1.0, 0.9),
-    "ey": _Viseme(0.24, 0.22, 0.00, 0.00, 0.08, 0.14, 1.0, 0.9),
+    # Vowels: the gap follows their height and whether the lips are spread (front vowels: wider) or rounded (narrower).
+    "iy": _Viseme(0.21, 0.27, 0.00, 0.00, 0.08, 0.14, 1.0, 1.0),
+    "ih": _Viseme(0.19, 0.15, 0.00, 0.00, 0.07, 0.12, 0.9, 0.7),
+    "e": _Viseme(0.26, 0.22, 0.00, 0.00, 0.08, 0.14, 1.0, 0.9),
+    "ey": _Viseme(0.28, 0.22, 0.00, 0.00, 0.08, 0.14, 1.0, 0.9),
     "eh": _Viseme(0.30, 0.14, 0.00, 0.00, 0.08, 0.14, 1.0, 0.7),
-    "ae": _Viseme(0.40, 0.13, 0.00, 0.00, 0.10, 0.15, 1.1, 0.7),
+    "ae": _Viseme(0.38, 0.13, 0.00, 0.00, 0.10, 0.15, 1.1, 0.7),
     "a": _Viseme(0.42, 0.07, 0.00, 0.00, 0.08, 0.14, 1.1, 0.6),
-    "aa": _Viseme(0.45, 0.00, 0.00, 0.06, 0.07, 0.13, 1.1, 0.6),
-    "ah": _Viseme(0.30, 0.03, 0.00, 0.02, 0.06, 0.10, 0.9, 0.5),
-    "ax": _Viseme(0.20, 0.03, 0.00, 0.02, 0.05, 0.08, 0.6, 0.3),
-    "er": _Viseme(0.19, 0.00, 0.17, 0.22, 0.04, 0.10, 0.9, 0.9),
-    "ao": _Viseme(0.36, 0.00, 0.14, 0.34, 0.05, 0.08, 1.1, 1.0),
-    "o": _Viseme(0.24, 0.00, 0.29, 0.32, 0.02, 0.05, 1.0, 1.2),
-    "uh": _Viseme(0.18, 0.00, 0.22, 0.22, 0.02, 0.05, 0.9, 0.9),
-    "uw": _Viseme(0.13, 0.00, 0.47, 0.28, 0.00, 0.04, 1.0, 1.3),
-    "ue": _Viseme(0.13, 0.00, 0.42, 0.30, 0.02, 0.05, 1.0, 1.3),
-    "oe": _Viseme(0.24, 0.00, 0.27, 0.36, 0.03, 0.06, 1.0, 1.2),
+    "aa": _Viseme(0.44, 0.00, 0.00, 0.06, 0.07, 0.13, 1.1, 0.6),
+    "ah": _Viseme(0.23, 0.03, 0.00, 0.02, 0.06, 0.10, 0.9, 0.5),
+    "ax": _Viseme(0.14, 0.03, 0.00, 0.02, 0.05, 0.08, 0.6, 0.3),
+    "er": _Viseme(0.12, 0.00, 0.17, 0.22, 0.04, 0.10, 0.9, 0.9),
+    "ao": _Viseme(0.25, 0.00, 0.14, 0.34, 0.05, 0.08, 1.1, 1.0),
+    "o": _Viseme(0.16, 0.00, 0.29, 0.32, 0.02, 0.05, 1.0, 1.2),
+    "uh": _Viseme(0.12, 0.00, 0.22, 0.22, 0.02, 0.05, 0.9, 0.9),
+    "uw": _Viseme(0.08, 0.00, 0.47, 0.28, 0.00, 0.04, 1.0, 1.3),
+    "ue": _Viseme(0.09, 0.00, 0.42, 0.30, 0.02, 0.05, 1.0, 1.3),
+    "oe": _Viseme(0.17, 0.00, 0.27, 0.36, 0.03, 0.06, 1.0, 1.2),
     # Consonants.
     "p": _Viseme(0.02, 0.01, 0.03, 0.00, 0.00, 0.00, 1.0, 0.4),
     "b": _Viseme(0.02, 0.01, 0.03, 0.00, 0.00, 0.00, 1.0, 0.4),
     "m": _Viseme(0.02, 0.03, 0.02, 0.00, 0.00, 0.00, 1.0, 0.4),
-    "bh": _Viseme(0.06, 0.01, 0.04, 0.00, 0.00, 0.02, 0.8, 0.5),
-    "f": _Viseme(0.05, 0.06, 0.00, 0.00, 0.22, 0.00, 1.0, 0.8),
-    "v": _Viseme(0.06, 0.06, 0.00, 0.00, 0.20, 0.00, 0.9, 0.8),
-    "w": _Viseme(0.08, 0.00, 0.53, 0.22, 0.00, 0.02, 0.9, 1.4),
-    "th": _Viseme(0.11, 0.06, 0.00, 0.00, 0.08, 0.14, 0.6, 0.4),
-    "dh": _Viseme(0.11, 0.06, 0.00, 0.00, 0.07, 0.12, 0.5, 0.4),
-    "t": _Viseme(0.09, 0.07, 0.00, 0.00, 0.06, 0.14, 0.6, 0.3),
-    "d": _Viseme(0.10, 0.07, 0.00, 0.00, 0.06, 0.13, 0.5, 0.3),
-    "n": _Viseme(0.11, 0.07, 0.00, 0.00, 0.06, 0.12, 0.45, 0.3),
+    "bh": _Viseme(0.04, 0.01, 0.04, 0.00, 0.00, 0.02, 0.8, 0.5),
+    "f": _Viseme(0.02, 0.06, 0.00, 0.00, 0.22, 0.00, 1.2, 0.8),
+    "v": _Viseme(0.02, 0.06, 0.00, 0.00, 0.20, 0.00, 1.1, 0.8),
+    "w": _Viseme(0.00, 0.00, 0.53, 0.22, 0.00, 0.02, 1.3, 1.4),
+    "th": _Viseme(0.13, 0.06, 0.00, 0.00, 0.08, 0.14, 0.6, 0.4),
+    "dh": _Viseme(0.13, 0.06, 0.00, 0.00, 0.07, 0.12, 0.5, 0.4),
+    "t": _Viseme(0.14, 0.07, 0.00, 0.00, 0.06, 0.14, 0.6, 0.3),
+    "d": _Viseme(0.14, 0.07, 0.00, 0.00, 0.06, 0.13, 0.5, 0.3),
+    "n": _Viseme(0.13, 0.07, 0.00, 0.00, 0.06, 0.12, 0.45, 0.3),
     "l": _Viseme(0.15, 0.04, 0.00, 0.00, 0.06, 0.12, 0.4, 0.3),
-    "s": _Viseme(0.06, 0.15, 0.00, 0.00, 0.10, 0.24, 1.1, 0.5),
-    "z": _Viseme(0.06, 0.14, 0.00, 0.00, 0.10, 0.22, 1.0, 0.5),
-    "sh": _Viseme(0.07, 0.00, 0.24, 0.42, 0.10, 0.18, 1.1, 1.1),
-    "zh": _Viseme(0.07, 0.00, 0.22, 0.40, 0.10, 0.18, 1.0, 1.1),
-    "ch": _Viseme(0.07, 0.00, 0.22, 0.40, 0.10, 0.18, 1.0, 1.0),
-    "jh": _Viseme(0.07, 0.00, 0.20, 0.38, 0.10, 0.18, 1.0, 1.0),
-    "ny": _Viseme(0.10, 0.14, 0.00, 0.00, 0.06, 0.12, 0.5, 0.5),
-    "k": _Viseme(0.14, 0.04, 0.00, 0.02, 0.05, 0.10, 0.4, 0.2),
-    "g": _Viseme(0.14, 0.04, 0.00, 0.02, 0.05, 0.10, 0.35, 0.2),
-    "ng": _Viseme(0.14, 0.04, 0.00, 0.02, 0.05, 0.10, 0.35, 0.2),
-    "x": _Viseme(0.16, 0.03, 0.00, 0.03, 0.05, 0.10, 0.35, 0.2),
-    "r": _Viseme(0.13, 0.00, 0.26, 0.30, 0.03, 0.08, 0.6, 1.0),
-    "rr": _Viseme(0.14, 0.04, 0.00, 0.02, 0.05, 0.10, 0.4, 0.3),
-    "y": _Viseme(0.11, 0.21, 0.00, 0.00, 0.06, 0.12, 0.5, 0.8),
+    "s": _Viseme(0.14, 0.15, 0.00, 0.00, 0.10, 0.24, 1.1, 0.5),
+    "z": _Viseme(0.14, 0.14, 0.00, 0.00, 0.10, 0.22, 1.0, 0.5),
+    "sh": _Viseme(0.09, 0.00, 0.24, 0.42, 0.10, 0.18, 1.1, 1.1),
+    "zh": _Viseme(0.09, 0.00, 0.22, 0.40, 0.10, 0.18, 1.0, 1.1),
+    "ch": _Viseme(0.09, 0.00, 0.22, 0.40, 0.10, 0.18, 1.0, 1.0),
+    "jh": _Viseme(0.09, 0.00, 0.20, 0.38, 0.10, 0.18, 1.0, 1.0),
+    "ny": _Viseme(0.14, 0.14, 0.00, 0.00, 0.06, 0.12, 0.5, 0.5),
+    "k": _Viseme(0.18, 0.04, 0.00, 0.02, 0.05, 0.10, 0.4, 0.2),
+    "g": _Viseme(0.18, 0.04, 0.00, 0.02, 0.05, 0.10, 0.35, 0.2),
+    "ng": _Viseme(0.17, 0.04, 0.00, 0.02, 0.05, 0.10, 0.35, 0.2),
+    "x": _Viseme(0.18, 0.03, 0.00, 0.03, 0.05, 0.10, 0.35, 0.2),
+    "r": _Viseme(0.06, 0.00, 0.26, 0.30, 0.03, 0.08, 1.1, 1.0),
+    "rr": _Viseme(0.15, 0.04, 0.00, 0.02, 0.05, 0.10, 0.4, 0.3),
+    "y": _Viseme(0.17, 0.21, 0.00, 0.00, 0.06, 0.12, 0.5, 0.8),
     "hh": _Viseme(0.20, 0.03, 0.00, 0.00, 0.05, 0.08, 0.12, 0.08),
     "q": _Viseme(0.15, 0.03, 0.00, 0.00, 0.05, 0.08, 0.12, 0.08),
 }
@@ -120,7 +123,7 @@ _MARGIN = 0.6  # seconds around an utterance in which its mouth still moves
 # Seconds by which the mouth is ahead of its sound, besides what dominance anticipates: little in running speech
 # (Schwartz & Savariaux, "No, there is no 150 ms lead of visual speech on auditory speech", 2014).
 _LEAD = 0.01
-_REACH_JAW, _REACH_LIPS = 0.045, 0.06  # seconds in which a dominance decays to 1/e
+_REACH_JAW, _REACH_LIPS = 0.035, 0.06  # seconds in which a dominance decays to 1/e
 _REACH_ROUND = 0.09  # the same ahead of a rounded phone
 _JAW_SIGMA, _LIP_SIGMA = 0.024, 0.020  # seconds; a jaw moves up to 5.5 Hz (-3 dB = 0.1325 / sigma), lips up to 6.6 Hz
 _FLANK = 0.055  # seconds in which lips come to meet
