@@ -241,8 +241,9 @@ def test_a_student_hears_what_a_lip_reader_reads(corpus, trained, tmp_path):
     told = [json.loads(line)["mouth"] for line in (tmp_path / "with/log.jsonl").read_text().splitlines()]
     assert np.mean(told[-10:]) < 0.8 * np.mean(told[:10])
     assert trainer.average.state_dict().keys() == load_model(trained).state_dict().keys()  # the head is thrown away
-    train(replace(recipe, steps=1, mouth_weight=0.0), tmp_path / "without")
-    assert "mouth" not in json.loads((tmp_path / "without/log.jsonl").read_text())
+    for name, change in (("without", {"mouth_weight": 0.0}), ("shared", {"response_spread": 0.0})):
+        train(replace(recipe, steps=1, **change), tmp_path / name)
+        assert "mouth" not in json.loads((tmp_path / name / "log.jsonl").read_text())
 
 
 def test_a_distilled_network_learns_to_hear_another_microphone(corpus, trained, tmp_path):

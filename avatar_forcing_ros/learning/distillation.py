@@ -123,8 +123,8 @@ class Distillation(nn.Module):
         self.steps = schedule(recipe.passes)
         self.weights = branch_weights(model.config.guidance, recipe.audio_guidance, recipe.user_guidance)
         self._reader = [train_reader(teacher, source, recipe, show) if recipe.opening_reading else None]
-        reads = recipe.opening_reading and recipe.mouth_weight
-        self.mouth = copy.deepcopy(self._reader[0].last).requires_grad_(True) if reads else None  # thrown away after training
+        hears = recipe.opening_reading and recipe.mouth_weight and not self.shares_encoder  # a shared one has nothing to learn
+        self.mouth = copy.deepcopy(self._reader[0].last).requires_grad_(True) if hears else None  # thrown away after training
 
     def forward(self, model: AvatarForcing, clip: df.Clip, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """clip: whose past the stream goes on from. Returns the loss, and its parts as numbers. rng: on the CPU."""
