@@ -30,7 +30,8 @@ _MEAN_LEVEL = -0.5  # of speech, in spectra
 class ClipSource:
     """Batches of `Clip` for a model. history: frames of sound before the clip, for the audio encoder's convolutions.
 
-    response_spread: dB, of the frequency responses that spectra pass; 0 leaves them as they are.
+    response_spread: dB, of the frequency responses that spectra pass; 0 leaves them as they are. The sound of a batch, most of
+    what it is, lies on the model's device, all else on the CPU.
     """
 
     corpus: Corpus
@@ -59,7 +60,7 @@ class ClipSource:
             latents["user"] = self._tracked(latents["user"])
             seen &= ~self._hidden(batch, frames)
         heard = {"avatar": np.ones((batch, frames), bool), "user": np.repeat(drawn["user_heard"][:, None], frames, 1)}
-        sound = {who: torch.from_numpy(drawn[f"{who}_sound"].astype(np.float32)) for who in motion}
+        sound = {who: torch.from_numpy(drawn[f"{who}_sound"]).to(device).float() for who in motion}
         if augment and self.response_spread:
             rng = torch.Generator().manual_seed(int(self.rng.integers(1 << 31)))
             sound = {who: through_another_microphone(x, self.response_spread, rng) for who, x in sound.items()}

@@ -79,6 +79,7 @@ class Recipe:
     user_guidance: float = 2.0
     lip_temperature: float = 1.0
     opening_reading: float = 0.0
+    opening_emphasis: float = 1.0
     reading_steps: int = 1500
     freeze_audio: bool = False
     seed: int = 0

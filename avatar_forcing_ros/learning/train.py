@@ -119,8 +119,11 @@ class Trainer:
             if part is not None:
                 part.requires_grad_(False)
         parameters = [p for p in (*self.model.parameters(), *self.stage.parameters()) if p.requires_grad]
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:  # ten bits of a factor's fraction are enough to train with
+            torch.set_float32_matmul_precision("high")
         self.optimiser = torch.optim.AdamW(
-            parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+            parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=on_gpu
         )
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.step = 0
@@ -178,8 +181,7 @@ class Trainer:
     def _follow(self) -> None:
         """The moving average of the weights; at first it forgets faster."""
         decay = min(self.recipe.average, self.step / (self.step + 10.0))
-        for kept, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            kept.lerp_(new, 1.0 - decay)
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1.0 - decay)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
