@@ -1,4 +1,4 @@
-"""espeak-ng: samples of a sentence and the times of its phones. Needs `apt-get install espeak-ng`."""
+"""espeak-ng: samples of a sentence and the times of its phones. Needs Debian's espeak-ng."""
 
 from __future__ import annotations
 

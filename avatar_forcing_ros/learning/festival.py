@@ -45,8 +45,9 @@ _TABLES = {
 }  # fmt: skip
 _ENCODING = {"cs": "iso-8859-2"}  # of others: ISO 8859-1
 _TIMEOUT_S = 60
-# Diphone voices take a stretch of durations, and the pitch as they have planned it before they make the wave; HTS voices
-# take a rate and half-tones of their own.
+_HEAP = "1000000"  # cells of Lisp; Festival's own ten million take twice as long to set up as a sentence to say
+# Diphone voices take a stretch of durations, and the pitch may be changed between its plan and the wave; HTS voices take a
+# rate, and plan their pitch where it cannot be reached.
 _SCRIPT = """
 (voice_{name})
 (Parameter.set 'Duration_Stretch {stretch:.4f})
@@ -56,7 +57,7 @@ _SCRIPT = """
   utt)
 (set! after_analysis_hooks (append after_analysis_hooks (list scale_pitch)))
 (defvar hts_engine_params nil)
-(set! hts_engine_params (append hts_engine_params (list (list "-r" {rate:.4f}) (list "-fm" {halftones:.4f}))))
+(set! hts_engine_params (append hts_engine_params (list (list "-r" {rate:.4f}))))
 (set! said (utt.synth (Utterance Text "{text}")))
 (utt.save.segs said "{folder}/phones")
 (utt.save.wave said "{folder}/sound" 'riff)
@@ -66,21 +67,22 @@ _SCRIPT = """
 def synthesize(voice: str, text: str, rate: float, pitch: float) -> tuple[np.ndarray, int, list[Phone]]:
     """(samples (n,) float32 in [-1, 1], their rate in Hz, phones without gaps) of `text`.
 
-    voice: one of VOICES. rate and pitch: factors on the voice's own. The same request always gives the same samples.
-    Raises InputError when Festival or the voice is missing, or cannot say the text.
+    voice: one of VOICES. rate and pitch: factors on the voice's own; the HTS voices keep their pitch. The same request
+    always gives the same samples. Raises InputError when Festival or the voice is missing, or cannot say the text.
     """
     if voice not in VOICES:
         raise InputError(f"there is no Festival voice '{voice}'; use one of {', '.join(VOICES)}")
     language = VOICES[voice]
     with tempfile.TemporaryDirectory() as folder:
         script = _SCRIPT.format(
-            name=voice, stretch=1.0 / rate, pitch=pitch, rate=rate, halftones=12.0 * np.log2(pitch), folder=folder,
+            name=voice, stretch=1.0 / rate, pitch=pitch, rate=rate, folder=folder,
             text=text.replace("\\", " ").replace('"', " "),
         )  # fmt: skip
         path = Path(folder)
         try:
             (path / "script").write_text(script, _ENCODING.get(language, "iso-8859-1"))
-            told = subprocess.run(["festival", "-b", path / "script"], capture_output=True, timeout=_TIMEOUT_S)
+            command = ["festival", "--heap", _HEAP, "-b", path / "script"]
+            told = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S)
         except FileNotFoundError:
             raise InputError(f"festival is missing: {INSTALL}") from None
         except UnicodeEncodeError as error:

@@ -32,7 +32,7 @@ LEVEL = 0.08  # RMS of an utterance
 FLITE = {"slt": 0.4, "awb": 0.3, "kal16": 0.2, "kal": 0.1}  # how often each is used; kal has 8 kHz only
 FLITE_PITCH = {"slt": 170.0, "awb": 130.0, "kal16": 105.0, "kal": 105.0, "rms": 100.0}  # Hz of the voices themselves
 HELD_OUT_FLITE = ("rms",)
-FESTIVAL = {name: 2 if name == "ked_diphone" else 1 for name in festival.VOICES}  # how often; ked: English, and nowhere else
+FESTIVAL = {name: 2 if name == "ked_diphone" else 1 for name in festival.VOICES}  # shares; flite has slt but not ked
 # espeak-ng's names of the languages, by the language of the text.
 ESPEAK = {
     "en": ("en-us", "en", "en-gb-x-rp", "en-gb-x-gbclan", "en-us-nyc"),
@@ -59,9 +59,9 @@ _THREADS = 2
 
 @dataclass(frozen=True)
 class Voice:
-    """synthesizer: "flite", "espeak" or "festival"; name: its name for the voice, as "slt" or "de+f2"; language: of the
-    texts, as texts.py has them. rate and pitch: factors on the voice's own. formant: resampling, 1.2 is a fifth higher in formants
-    and pitch and a fifth faster, as from a smaller head."""
+    """synthesizer: "flite", "espeak" or "festival"; name: its name for the voice, as "slt", "de+f2" or "czech_ph"; language:
+    of the texts, as texts.py has them. rate and pitch: factors on the voice's own. formant: resampling, 1.2 is a fifth higher
+    in formants and pitch and a fifth faster, as from a smaller head."""
 
     synthesizer: str
     name: str

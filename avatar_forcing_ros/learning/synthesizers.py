@@ -1,7 +1,8 @@
 """What apt has to install for speech to learn from (speech.py): the one list, as error messages tell it."""
 
-INSTALL = (
-    "apt-get install flite espeak-ng festival festvox-kdlpc16k festvox-us-slt-hts festvox-italp16k festvox-itapc16k "
-    "festvox-czech-dita festvox-czech-krb festvox-czech-machac festvox-czech-ph festvox-suopuhe-lj festvox-suopuhe-mv "
-    "festvox-ca-ona-hts"
+PACKAGES = (
+    *("flite", "espeak-ng", "festival", "festvox-kdlpc16k", "festvox-us-slt-hts", "festvox-italp16k", "festvox-itapc16k"),
+    *("festvox-czech-dita", "festvox-czech-krb", "festvox-czech-machac", "festvox-czech-ph", "festvox-suopuhe-lj"),
+    *("festvox-suopuhe-mv", "festvox-ca-ona-hts"),
 )
+INSTALL = f"apt-get install {' '.join(PACKAGES)}"
