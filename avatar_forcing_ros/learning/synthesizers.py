@@ -5,4 +5,5 @@ PACKAGES = (
     *("festvox-czech-dita", "festvox-czech-krb", "festvox-czech-machac", "festvox-czech-ph", "festvox-suopuhe-lj"),
     *("festvox-suopuhe-mv", "festvox-ca-ona-hts"),
 )
+PROGRAMS = ("flite", "espeak-ng", "festival")  # of the packages, to be run
 INSTALL = f"apt-get install {' '.join(PACKAGES)}"
