@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import wave
 from pathlib import Path
 
 import numpy as np
 from scipy.signal import lfilter
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning.synthesizers import INSTALL
+from avatar_forcing_ros.learning.synthesizers import INSTALL, read_wave
 from avatar_forcing_ros.learning.visemes import PHONES, Phone
 
 VOICES = {  # language of the text, by Festival's name of the voice
@@ -36,8 +35,8 @@ _TABLES = {
         "n~": "ny", "n*": "ng", "_": "q", "#": "pau",
     },
     "fi": {
-        "a": "aa", "i": "iy", "u": "uw", "y": "ue", "@": "ae", "7": "oe", "&": "ax", "T": "th", "D": "dh", "S": "sh", "Z": "zh", "h": "hh",
-        "L": "l", "j": "y", "r": "rr", "N": "ng", "#": "pau", "##": "pau",
+        "a": "aa", "i": "iy", "u": "uw", "y": "ue", "@": "ae", "7": "oe", "&": "ax", "T": "th", "D": "dh", "S": "sh",
+        "Z": "zh", "h": "hh", "L": "l", "j": "y", "r": "rr", "N": "ng", "#": "pau", "##": "pau",
     },
     "ca": {
         "E": "eh", "i": "iy", "O": "ao", "u": "uw", "j": "y", "J": "ny", "L": "ny", "r": "rr", "S": "sh", "Z": "zh",
@@ -54,9 +53,10 @@ _HEAP = "1000000"  # cells of Lisp; Festival's own ten million take twice as lon
 _SCRIPT = """
 (voice_{name})
 (Parameter.set 'Duration_Stretch {stretch:.4f})
+(define (scale target)
+  (if (item.feat.present target 'f0) (item.set_feat target 'f0 (* {pitch:.4f} (item.feat target 'f0)))))
 (define (scale_pitch utt)
-  (mapcar (lambda (target) (if (item.feat.present target 'f0) (item.set_feat target 'f0 (* {pitch:.4f} (item.feat target 'f0)))))
-          (if (member 'Target (utt.relationnames utt)) (utt.relation.leafs utt 'Target)))
+  (mapcar scale (if (member 'Target (utt.relationnames utt)) (utt.relation.leafs utt 'Target)))
   utt)
 (set! after_analysis_hooks (append after_analysis_hooks (list scale_pitch)))
 (defvar hts_engine_params nil)
@@ -95,9 +95,7 @@ def synthesize(voice: str, text: str, rate: float, pitch: float) -> tuple[np.nda
         if told.returncode != 0:
             why = told.stderr.decode(errors="replace").strip()[:200]
             raise InputError(f"Festival finds nothing to say in '{text}' with the voice {voice}: {why}")
-        with wave.open(str(path / "sound")) as sound:
-            sample_rate = sound.getframerate()
-            samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.float32) / 32768
+        samples, sample_rate = read_wave(path / "sound")
         segments = (path / "phones").read_text().partition("#\n")[2]
     pole = np.exp(-2.0 * np.pi * _LOWEST / sample_rate)
     samples = lfilter([1.0, -1.0], [1.0, -pole], samples).astype(np.float32)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import wave
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ from scipy.signal import lfilter
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.learning import espeak, festival
 from avatar_forcing_ros.learning.ipa import ipa_phones
-from avatar_forcing_ros.learning.synthesizers import INSTALL
+from avatar_forcing_ros.learning.synthesizers import INSTALL, read_wave
 from avatar_forcing_ros.learning.visemes import PHONES, Phone
 from avatar_forcing_ros.timeline import SAMPLE_RATE
 
@@ -147,9 +146,7 @@ def _say_flite(voice: Voice, text: str) -> tuple[np.ndarray, int, list[Phone]]:
             raise InputError(f"flite is missing: {INSTALL}") from None
         if told.returncode != 0:
             raise InputError(f"flite cannot speak '{text}' with the voice {voice.name}: {told.stderr.strip()[:200]}")
-        with wave.open(file.name) as sound:
-            sample_rate = sound.getframerate()
-            samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.float32) / 32768
+        samples, sample_rate = read_wave(file.name)
     phones, start = [], 0.0
     for name, end in (entry.rsplit(":", 1) for entry in told.stdout.split()):
         if name not in PHONES:
