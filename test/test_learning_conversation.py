@@ -10,7 +10,7 @@ import pytest
 
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning import behaviour, corpus, gestures, prepare
+from avatar_forcing_ros.learning import behaviour, corpus, gestures, prepare, synthesizers
 from avatar_forcing_ros.learning.behaviour import Phrase, Side, pauses, plan, random_style
 from avatar_forcing_ros.learning.conversation import make_conversation
 from avatar_forcing_ros.learning.metrics import blinks_per_minute, runs
@@ -21,7 +21,7 @@ from avatar_forcing_ros.motion.portrait import PortraitAvatar
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
 
 needs_voices = pytest.mark.skipif(
-    not (shutil.which("flite") and shutil.which("espeak-ng")), reason="needs flite and espeak-ng: apt-get install flite espeak-ng"
+    not all(map(shutil.which, synthesizers.PROGRAMS)), reason=f"needs {synthesizers.INSTALL}"
 )
 MINUTES = 4
 

@@ -3,19 +3,20 @@
 import importlib.util
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning import augment, espeak, espeak_process, ipa, speech, texts, visemes
+from avatar_forcing_ros.learning import augment, espeak, espeak_process, festival, ipa, speech, synthesizers, texts, visemes
 from avatar_forcing_ros.learning.speech import Phone, Voice
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 needs_synthesizers = pytest.mark.skipif(
-    not (shutil.which("flite") and shutil.which("espeak-ng")), reason="needs apt-get install flite espeak-ng"
+    not all(map(shutil.which, synthesizers.PROGRAMS)), reason=f"needs {synthesizers.INSTALL}"
 )
 JAW, PRESS, PUCKER = (rig.INDEX[name] for name in ("jawOpen", "mouthPress", "mouthPucker"))
 SENTENCES = (
@@ -23,7 +24,18 @@ SENTENCES = (
     "the happy people paint a boat, and nobody could leave the room.",
     "perhaps we should carry the heavy box over the old bridge tomorrow.",
 )
-VOICES = (Voice("flite", "slt", "en"), Voice("flite", "awb", "en"), Voice("espeak", "en-us+m3", "en"), Voice("espeak", "en+f2", "en"))
+VOICES = (
+    *(Voice("flite", "slt", "en"), Voice("flite", "awb", "en"), Voice("espeak", "en-us+m3", "en"), Voice("espeak", "en+f2", "en")),
+    *(Voice("festival", "ked_diphone", "en"), Voice("festival", "cmu_us_slt_arctic_hts", "en")),
+)
+# Many p, b and m between vowels, a pause, and what a script or an encoding may trip over.
+FESTIVAL_TEXTS = {
+    "en": 'my "mama" and a baby boy (O\'Brien) may bump a pony\\, papa may pay.',
+    "it": "però la mamma \"beve\", e un papà ama la pipa più bella dell'uomo.",
+    "cs": "můj \"malý\" pes má příliš mouky, bába řekla mámě pěkně o bábovce.",
+    "fi": "hyvä mummo \"lupaa\" apua, ja poika näki kypärän: ömmää, pappa puhuu.",
+    "ca": "la mama no sap què \"beu\", però el pare té una poma i un bon pa amb l'abella.",
+}
 
 
 def phones_of(*parts: tuple[str, float]) -> list[Phone]:
@@ -56,7 +68,7 @@ def test_an_utterance_is_level_trimmed_and_its_phones_cover_it(utterances):
 
 
 @needs_synthesizers
-@pytest.mark.parametrize("synthesizer", ["flite", "espeak"])
+@pytest.mark.parametrize("synthesizer", ["flite", "espeak", "festival"])
 def test_the_jaw_moves_with_the_sound(utterances, synthesizer):
     """The lag at which the jaw's opening fits the sound's loudness best is none, or the jaw is one frame ahead."""
     fits = {lag: [] for lag in range(-3, 4)}
@@ -101,6 +113,68 @@ def test_every_language_can_be_said_and_its_phones_are_known():
             assert len(heard) > 20 and not [sound for sound in heard if not ipa.symbols(sound)], name
 
 
+def _loudness(samples: np.ndarray, start: float, end: float) -> float:
+    """Decibels of full scale between two times."""
+    first = int(start * SAMPLE_RATE)
+    return 10 * np.log10(np.mean(samples[first : max(first + 1, int(end * SAMPLE_RATE))] ** 2) + 1e-9)
+
+
+@needs_synthesizers
+@pytest.mark.parametrize("name", festival.VOICES)
+def test_a_festival_voice_is_loud_in_its_vowels_and_quiet_where_its_lips_are_shut(name):
+    language = festival.VOICES[name]
+    for style in ({}, {"rate": 1.3, "pitch": 1.37, "formant": 0.82}, {"rate": 0.8, "pitch": 0.73, "formant": 1.22}):
+        said = speech.say(Voice("festival", name, language, **style), FESTIVAL_TEXTS[language])
+        for before, after in zip(said.phones, said.phones[1:]):
+            assert after.start == pytest.approx(before.end, abs=1e-3) and before.end > before.start
+        assert said.phones[-1].end == pytest.approx(said.seconds, abs=0.12)
+        heard: dict[str, list[float]] = {"vowel": [], "pause": [], "shut": []}
+        for phone in said.phones:
+            third = (phone.end - phone.start) / 3
+            kind = "vowel" if phone.symbol in visemes.VOWELS else {"pau": "pause", "p": "shut", "b": "shut"}.get(phone.symbol)
+            if kind:
+                heard[kind].append(_loudness(said.samples, phone.start + third, phone.end - third))
+        vowel, pause, shut = (np.median(heard[kind]) for kind in ("vowel", "pause", "shut"))
+        assert len(heard["vowel"]) > 10 and len(heard["shut"]) > 3 and vowel > shut + 6 and vowel > pause + 20, style
+
+
+@needs_synthesizers
+def test_rate_and_pitch_change_a_diphone_voice():
+    def pitch(said: speech.Utterance) -> float:
+        """Hz, the middle of the vowels' strongest self-similarity."""
+        found = []
+        for phone in said.phones:
+            middle = round((phone.start + phone.end) / 2 * SAMPLE_RATE)
+            around = said.samples[max(0, middle - 400) : middle + 400]
+            if phone.symbol in visemes.VOWELS and len(around) == 800:
+                similar = np.correlate(around, around, "full")[799:]
+                found.append(SAMPLE_RATE / (40 + np.argmax(similar[40:267])))
+        return float(np.median(found))
+
+    voices = [Voice("festival", "lp_diphone", "it", *style) for style in ((1.0, 1.0), (1.25, 1.3))]
+    plain, changed = speech.say_all([(voice, FESTIVAL_TEXTS["it"]) for voice in voices])
+    assert pitch(changed) == pytest.approx(1.3 * pitch(plain), rel=0.08)
+    assert changed.seconds == pytest.approx(plain.seconds / 1.25, rel=0.06)
+
+
+@needs_synthesizers
+def test_every_phone_of_every_festival_voice_is_known():
+    for name, language in festival.VOICES.items():
+        listed = "(print (mapcar car (cadr (assoc 'phones (PhoneSet.description nil)))))"
+        told = subprocess.run(["festival", "-b", f"(voice_{name})", listed], capture_output=True, text=True, check=True)
+        names = told.stdout.strip("()\n ").split()
+        assert len(names) > 25 and all(festival.symbols(phone, language) for phone in names)
+    with pytest.raises(InputError, match="'qq'"):
+        festival.symbols("qq", "en")
+
+
+def test_festival_phones_share_time_and_doubled_ones_are_one():
+    phones = festival._phones("#\n0.1 100 #\n0.3 100 ts\n0.4 100 p\n0.5 100 p\n0.7 100 a1\n".partition("#\n")[2], "it")
+    assert [p.symbol for p in phones] == ["pau", "t", "s", "p", "a"]
+    assert [round(p.end, 6) for p in phones] == [0.1, 0.2, 0.3, 0.5, 0.7]
+    assert [festival.symbols(name, "cs") for name in ("i", "i:", "r~*")] == [["ih"], ["iy"], ["rr", "sh"]]
+
+
 @needs_synthesizers
 def test_humming_is_not_spelled():
     assert "um hum" in {texts.backchannel(np.random.default_rng(seed)) for seed in range(200)}
@@ -122,8 +196,27 @@ def test_held_out_voices_never_train():
         names = [{v.name.split("+")[part] for v in voices if part == 0 or "+" in v.name} for voices in (seen, held)]
         assert names[0] and names[1] and not names[0] & names[1]
     assert not {v.language for v in seen} & {"nl", "sv"} and {v.language for v in held} == {"en", "nl", "sv"}
-    assert {v.language for v in seen} >= {"en", "de", "fr", "es", "it", "pt", "pl", "ru"}
+    assert {v.language for v in seen} >= {"en", "de", "fr", "es", "it", "pt", "pl", "ru", "cs", "fi", "ca"}
+    for synthesizer in ("flite", "espeak", "festival"):
+        assert np.mean([v.synthesizer == synthesizer for v in seen]) == pytest.approx(1 / 3, abs=0.04)
+    assert {v.name for v in seen if v.synthesizer == "festival"} == set(festival.VOICES)
+    assert not [v for v in held if v.synthesizer == "festival"]
     assert all(0.82 <= v.formant <= 1.22 for v in seen + held)
+
+
+def test_held_out_voices_stay_what_they_were():
+    """Corpora that are held out stay comparable: the same draws give the same voices as before there was Festival."""
+    rng = np.random.default_rng(8)
+    drawn = [speech.random_voice(rng, held_out=True) for _ in range(6)]
+    assert [v.name for v in drawn] == ["en-gb-scotland+linda", "rms", "rms", "nl+Michael", "rms", "rms"]
+    assert drawn[-1].formant == pytest.approx(0.9778674325194411, abs=1e-12)
+
+
+def test_everyone_is_told_the_same_packages():
+    root = Path(__file__).parents[1]
+    for told in ("docs/training.md", ".ci/run"):
+        words = (root / told).read_text().split()
+        assert [word for word in words if word in synthesizers.PACKAGES] == list(synthesizers.PACKAGES), told
 
 
 def _without_library(folder):
@@ -138,18 +231,26 @@ def _without_library(folder):
 
 def test_a_missing_synthesizer_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(InputError, match="apt-get install flite espeak-ng"):
-        speech.say(Voice("flite", "slt", "en"), "hello")
+    for voice in (VOICES[0], VOICES[4]):
+        with pytest.raises(InputError, match=f"{voice.synthesizer} is missing: apt-get install flite espeak-ng festival festvox-kd"):
+            speech.say(voice, "hello")
     monkeypatch.setattr(espeak, "espeak_process", _without_library(tmp_path))
     with pytest.raises(InputError, match="apt-get install flite espeak-ng"):
         speech.say(Voice("espeak", "de", "de"), "hallo")
 
 
 @needs_synthesizers
-def test_an_unknown_voice_and_an_empty_text_are_clear_errors():
+def test_an_unknown_voice_and_an_empty_text_are_clear_errors(monkeypatch):
     with pytest.raises(InputError, match="nobody"):
         speech.say(Voice("espeak", "nobody", "en"), "hello")
-    for voice in VOICES[1:3]:
+    with pytest.raises(InputError, match="nobody.*use one of ked_diphone"):
+        speech.say(Voice("festival", "nobody", "en"), "hello")
+    monkeypatch.setitem(festival.VOICES, "nobody", "en")
+    with pytest.raises(InputError, match="nobody is missing: apt-get install.*festvox-kdlpc16k"):
+        speech.say(Voice("festival", "nobody", "en"), "hello")
+    with pytest.raises(InputError, match="letters"):
+        speech.say(VOICES[4], "привет")
+    for voice in VOICES[1:5]:
         with pytest.raises(InputError, match="nothing"):
             speech.say(voice, " ")
 

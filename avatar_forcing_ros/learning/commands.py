@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.learning.synthesizers import INSTALL
 
 
 def add_learning(commands) -> None:
@@ -16,7 +17,7 @@ def add_learning(commands) -> None:
     works = learning.add_subparsers(dest="what", required=True, metavar="make|prepare")
     make = works.add_parser(
         "make", help="make synthetic conversations",
-        description="Makes a corpus of two-person conversations with free synthesizers (apt-get install flite espeak-ng). "
+        description=f"Makes a corpus of two-person conversations with free synthesizers ({INSTALL}). "
         "May be stopped and started again: what is there is kept.",
     )  # fmt: skip
     make.add_argument("folder", metavar="DIR")

@@ -26,7 +26,7 @@ _TEXTS = {  # kind of utterance: what makes the words, and how many are asked fo
 _NEGATIVE = {
     "no", "not", "never", "nothing", "don't", "doesn't", "didn't", "can't", "won't", "isn't", "nein", "nicht", "kein",
     "keine", "nie", "nichts", "non", "pas", "jamais", "rien", "nunca", "nada", "mai", "niente", "não", "нет", "не", "niet",
-    "geen", "nee", "inte", "nej", "aldrig",
+    "geen", "nee", "inte", "nej", "aldrig", "není", "nikdy", "emme", "koskaan", "eikä",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""espeak-ng: samples of a sentence and the times of its phones. Needs `apt-get install espeak-ng`."""
+"""espeak-ng: samples of a sentence and the times of its phones. Needs Debian's espeak-ng."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.learning import espeak_process
+from avatar_forcing_ros.learning.synthesizers import INSTALL
 
 _WORDS_PER_MINUTE = 165  # at rate 1
 _TIMEOUT_S = 60
@@ -34,7 +35,7 @@ def synthesize(voice: str, text: str, rate: float, pitch: float) -> tuple[np.nda
 
 def _why(code: int, voice: str, text: str) -> str:
     if code == espeak_process.NO_LIBRARY:
-        return "espeak-ng is missing: apt-get install flite espeak-ng"
+        return f"espeak-ng is missing: {INSTALL}"
     if code == espeak_process.NO_DATA:
         return "espeak-ng finds no data: apt-get install --reinstall espeak-ng-data"
     if code == espeak_process.NO_VOICE:

@@ -1,8 +1,8 @@
 """Speech to learn from: sentences said by free synthesizers, with the times of their phones.
 
-flite (English; its voices are made of recordings) and espeak-ng (many languages, many variants, made of formants) know
-when each phone sounds, so the mouth that belongs to the sound is known without any recording of a face. Both are in
-Debian: `apt-get install flite espeak-ng`. The same voice and text always give the same samples.
+flite (English) and Festival (five languages), whose voices are made of recordings of people, and espeak-ng (many languages,
+many variants, made of formants) know when each phone sounds, so the mouth that belongs to the sound is known without any
+recording of a face. All are in Debian (synthesizers.py). The same voice and text always give the same samples.
 
 Some voices, variants and languages are held out: what is trained never hears them.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import wave
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,8 +19,9 @@ import soxr
 from scipy.signal import lfilter
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning import espeak
+from avatar_forcing_ros.learning import espeak, festival
 from avatar_forcing_ros.learning.ipa import ipa_phones
+from avatar_forcing_ros.learning.synthesizers import INSTALL, read_wave
 from avatar_forcing_ros.learning.visemes import PHONES, Phone
 from avatar_forcing_ros.timeline import SAMPLE_RATE
 
@@ -31,6 +31,7 @@ LEVEL = 0.08  # RMS of an utterance
 FLITE = {"slt": 0.4, "awb": 0.3, "kal16": 0.2, "kal": 0.1}  # how often each is used; kal has 8 kHz only
 FLITE_PITCH = {"slt": 170.0, "awb": 130.0, "kal16": 105.0, "kal": 105.0, "rms": 100.0}  # Hz of the voices themselves
 HELD_OUT_FLITE = ("rms",)
+FESTIVAL = {name: 2 if name == "ked_diphone" else 1 for name in festival.VOICES}  # shares; flite has slt but not ked
 # espeak-ng's names of the languages, by the language of the text.
 ESPEAK = {
     "en": ("en-us", "en", "en-gb-x-rp", "en-gb-x-gbclan", "en-us-nyc"),
@@ -57,9 +58,9 @@ _THREADS = 2
 
 @dataclass(frozen=True)
 class Voice:
-    """synthesizer: "flite" or "espeak"; name: its name for the voice, as "slt" or "de+f2"; language: of the texts, as
-    texts.py has them. rate and pitch: factors on the voice's own. formant: resampling, 1.2 is a fifth higher in formants
-    and pitch and a fifth faster, as from a smaller head."""
+    """synthesizer: "flite", "espeak" or "festival"; name: its name for the voice, as "slt", "de+f2" or "czech_ph"; language:
+    of the texts, as texts.py has them. rate and pitch: factors on the voice's own. formant: resampling, 1.2 is a fifth higher
+    in formants and pitch and a fifth faster, as from a smaller head."""
 
     synthesizer: str
     name: str
@@ -85,9 +86,15 @@ class Utterance:
 
 
 def random_voice(rng: np.random.Generator, held_out: bool = False) -> Voice:
-    """A voice of either synthesizer. held_out: one of those that training never hears (never one of them otherwise)."""
+    """A voice of any synthesizer, a third each. held_out: one of those that training never hears (never one of them
+    otherwise), half of flite and half of espeak-ng."""
     style = {"rate": rng.uniform(0.8, 1.3), "pitch": 2 ** rng.uniform(-0.45, 0.45), "formant": rng.uniform(0.82, 1.22)}
-    if rng.random() < 0.5:
+    draw = rng.random()
+    if not held_out and draw > 2 / 3:
+        shares = np.array(list(FESTIVAL.values()))
+        name = str(rng.choice(list(FESTIVAL), p=shares / shares.sum()))
+        return Voice("festival", name, festival.VOICES[name], **style)
+    if draw < (1 / 2 if held_out else 1 / 3):
         name = str(rng.choice(HELD_OUT_FLITE)) if held_out else str(rng.choice(list(FLITE), p=list(FLITE.values())))
         return Voice("flite", name, "en", **style)
     languages = HELD_OUT_ESPEAK if held_out else ESPEAK
@@ -98,7 +105,7 @@ def random_voice(rng: np.random.Generator, held_out: bool = False) -> Voice:
 
 def say(voice: Voice, text: str) -> Utterance:
     """`text` said by `voice`. Raises InputError when the synthesizer or the voice is missing or nothing is to be said."""
-    samples, sample_rate, phones = (_say_flite if voice.synthesizer == "flite" else _say_espeak)(voice, text)
+    samples, sample_rate, phones = _SAY[voice.synthesizer](voice, text)
     if all(phone.symbol == "pau" for phone in phones):
         raise InputError(f"text '{text}': the voice {voice.name} finds nothing to say in it")
     samples = soxr.resample(samples, sample_rate * voice.formant, SAMPLE_RATE, quality="HQ")
@@ -136,12 +143,10 @@ def _say_flite(voice: Voice, text: str) -> tuple[np.ndarray, int, list[Phone]]:
         try:
             told = subprocess.run([*command, "-t", text, "-o", file.name], capture_output=True, text=True, timeout=60)
         except FileNotFoundError:
-            raise InputError("flite is missing: apt-get install flite espeak-ng") from None
+            raise InputError(f"flite is missing: {INSTALL}") from None
         if told.returncode != 0:
             raise InputError(f"flite cannot speak '{text}' with the voice {voice.name}: {told.stderr.strip()[:200]}")
-        with wave.open(file.name) as sound:
-            sample_rate = sound.getframerate()
-            samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.float32) / 32768
+        samples, sample_rate = read_wave(file.name)
     phones, start = [], 0.0
     for name, end in (entry.rsplit(":", 1) for entry in told.stdout.split()):
         if name not in PHONES:
@@ -154,6 +159,13 @@ def _say_flite(voice: Voice, text: str) -> tuple[np.ndarray, int, list[Phone]]:
 def _say_espeak(voice: Voice, text: str) -> tuple[np.ndarray, int, list[Phone]]:
     samples, sample_rate, events = espeak.synthesize(voice.name, text, voice.rate, voice.pitch)
     return samples, sample_rate, ipa_phones(events, len(samples) / sample_rate)
+
+
+def _say_festival(voice: Voice, text: str) -> tuple[np.ndarray, int, list[Phone]]:
+    return festival.synthesize(voice.name, text, voice.rate, voice.pitch)
+
+
+_SAY = {"flite": _say_flite, "espeak": _say_espeak, "festival": _say_festival}
 
 
 def laugh(rng: np.random.Generator, voice: Voice) -> Utterance:

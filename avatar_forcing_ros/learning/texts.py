@@ -79,6 +79,9 @@ _BACKCHANNELS = {
     "pl": "aha|tak|jasne|rozumiem|naprawdę|dobrze|nie|super|no tak",
     "sv": "um hum|ja|precis|okej|verkligen|just det|nej|bra|jaså",
     "ru": "угу|да|конечно|понятно|правда|хорошо|нет|ого|ясно",
+    "cs": "aha|ano|jasně|rozumím|opravdu|dobře|přesně|nikdy|no jo|výborně",
+    "fi": "aha|joo|niin|kyllä|ymmärrän|todella|hyvä|eikä|no niin|aivan",
+    "ca": "ahà|sí|clar|ja ho veig|de debò|molt bé|exacte|no|és veritat|que bonic",
 }
 _WORDS = {
     "de": """und der die das ein eine nicht ich du wir sie ist war haben werden mit auf für von über unter heute morgen immer wieder
@@ -109,6 +112,15 @@ morgon sol måne gata bil bok rädd blå grön röd vit stor liten god äta dric
     "ru": """и это тот один я ты мы не с для в на дом сад цветок дерево собака кошка хлеб масло сыр вода огонь ночь день утро солнце
 луна улица машина книга страх синий зелёный красный белый большой маленький хороший есть пить говорить открывать хотеть мочь
 всегда сегодня мужчина женщина ребёнок яблоко яйцо музыка ключ дождь друг работа""",
+    "cs": """a to ten ta jeden já ty my je není nikdy pro v na dům zahrada květina strom pes kočka chléb máslo sýr voda oheň noc
+den ráno slunce měsíc ulice auto kniha strach modrý zelený červený bílý velký malý dobrý jíst pít mluvit otevřít chtít moci
+vždycky dnes muž žena dítě jablko vejce hudba klíč déšť přítel práce babička mouka ryba řeka švestka""",
+    "fi": """ja se tämä yksi minä sinä me on emme koskaan kanssa varten talo puutarha kukka puu koira kissa leipä voi juusto vesi
+tuli yö päivä aamu aurinko kuu katu auto kirja pelko sininen vihreä punainen valkoinen suuri pieni hyvä syödä juoda puhua avata
+haluta voida aina tänään mies nainen lapsi omena muna musiikki avain sade ystävä työ lumi pöytä mummo tyttö kauppa""",
+    "ca": """i el la els un una jo tu nosaltres és no mai amb per en sobre casa jardí flor arbre gos gat pa mantega formatge aigua
+foc nit dia matí sol lluna carrer cotxe llibre por blau verd vermell blanc gran petit bo menjar beure parlar obrir voler poder
+sempre avui home dona nen poma ou música clau pluja amic feina muntanya vaixell abella peix""",
 }
 # What made-up words are built of: (onsets, vowels, codas), "_" for none. Repeated ones are likelier.
 _SYLLABLES = {
@@ -124,6 +136,9 @@ _SYLLABLES = {
     "pl": ("b br ch cz d dr f g gr h j k kr l ł m n p pr r rz s sz ś t tr w z ż ź ć _", "a e i o u y ą ę ó", "_ _ _ _ k l m n p r s t sz cz ść"),
     "sv": ("b bl br d dr f fl g gr h j k kl kr l m n p pr r s sj sk sl sp st t tj tr v _", "a e i o u y å ä ö", "_ _ _ g k l m n p r s t nd ng"),
     "ru": ("б бр в г гр д др ж з к кр л м н п пр р с ст т тр ф х ц ч ш щ _", "а е и о у ы э ю я ё", "_ _ _ _ в к л м н п р с т ш ть"),
+    "cs": ("b bl br c č d dr ď f g h ch j k kr kv l m mn n ň p pl pr r ř s sk st š št t tr ť v vl z ž _", "a e i o u á é í ů ý ě ou", "_ _ _ _ c k l m n p r s š t v ž st"),
+    "fi": ("h j k l m n p r s t v h k l m p s t v d f b _", "a e i o u y ä ö aa ee ii oo uu yy ää öö ai ei oi ui au ou äi öy ie uo yö", "_ _ _ n s l r t p k m"),
+    "ca": ("b bl br c d dr f fl fr g gr j l ll m n ny p pl pr r s t tr v x _", "a e i o u à é è í ò ó ú ia ai ei ou", "_ _ _ _ l m n r s t ll ny ix"),
 }  # fmt: skip
 LANGUAGES: tuple[str, ...] = tuple(_SYLLABLES)
 _MADE_UP = 0.35  # of the words of a sentence in another language than English
