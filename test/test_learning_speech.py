@@ -155,6 +155,8 @@ def test_rate_and_pitch_change_a_diphone_voice():
     plain, changed = speech.say_all([(voice, FESTIVAL_TEXTS["it"]) for voice in voices])
     assert pitch(changed) == pytest.approx(1.3 * pitch(plain), rel=0.08)
     assert changed.seconds == pytest.approx(plain.seconds / 1.25, rel=0.06)
+    low = speech.say(Voice("festival", "czech_machac", "cs", 0.8957, 0.7703), "pro žena.")  # 55 Hz crash Festival
+    assert low.seconds > 0.6
 
 
 @needs_synthesizers

@@ -46,6 +46,7 @@ _TABLES = {
 _ENCODING = {"cs": "iso-8859-2"}  # of others: ISO 8859-1
 _TIMEOUT_S = 60
 _LOWEST = 30.0  # Hz; below lies only the drift of predicted samples, an offset of -46 dB in hy_fi_mv_diphone
+_LOWEST_PITCH = 60.0  # Hz; about 50 Hz Festival's marks of pitch fail, and its memory with them
 _MARGIN = 0.05  # seconds of a pause left at both ends
 _HEAP = "1000000"  # cells of Lisp; Festival's own ten million take twice as long to set up as a sentence to say
 # Diphone voices take a stretch of durations, and the pitch may be changed between its plan and the wave; HTS voices take a
@@ -54,7 +55,8 @@ _SCRIPT = """
 (voice_{name})
 (Parameter.set 'Duration_Stretch {stretch:.4f})
 (define (scale target)
-  (if (item.feat.present target 'f0) (item.set_feat target 'f0 (* {pitch:.4f} (item.feat target 'f0)))))
+  (let ((f0 (* {pitch:.4f} (item.feat target 'f0))))
+    (if (item.feat.present target 'f0) (item.set_feat target 'f0 (if (< f0 {lowest_pitch}) {lowest_pitch} f0)))))
 (define (scale_pitch utt)
   (mapcar scale (if (member 'Target (utt.relationnames utt)) (utt.relation.leafs utt 'Target)))
   utt)
@@ -78,7 +80,7 @@ def synthesize(voice: str, text: str, rate: float, pitch: float) -> tuple[np.nda
     language = VOICES[voice]
     with tempfile.TemporaryDirectory() as folder:
         script = _SCRIPT.format(
-            name=voice, stretch=1.0 / rate, pitch=pitch, rate=rate, folder=folder,
+            name=voice, stretch=1.0 / rate, pitch=pitch, rate=rate, folder=folder, lowest_pitch=_LOWEST_PITCH,
             text=text.replace("\\", " ").replace('"', " "),
         )  # fmt: skip
         path = Path(folder)
@@ -92,6 +94,8 @@ def synthesize(voice: str, text: str, rate: float, pitch: float) -> tuple[np.nda
             raise InputError(f"text '{text}' has letters that the voice {voice} cannot read: {error}") from None
         if b"unbound variable : voice_" in told.stderr:
             raise InputError(f"Festival's voice {voice} is missing: {INSTALL}")
+        if told.returncode < 0 and pitch != 1.0:  # it crashed; its own pitch is what it was made for
+            return synthesize(voice, text, rate, 1.0)
         if told.returncode != 0:
             why = told.stderr.decode(errors="replace").strip()[:200]
             raise InputError(f"Festival finds nothing to say in '{text}' with the voice {voice}: {why}")
