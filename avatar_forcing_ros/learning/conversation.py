@@ -14,6 +14,7 @@ import numpy as np
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.learning import texts
 from avatar_forcing_ros.learning.behaviour import Event, Phrase, Side, delay, pauses, plan, random_style
+from avatar_forcing_ros.learning.breaths import Breath, breath_lips, breath_sound, draw_breath
 from avatar_forcing_ros.learning.gestures import perform
 from avatar_forcing_ros.learning.speech import Utterance, Voice, laugh, random_voice, say_all
 from avatar_forcing_ros.learning.visemes import closures, mouth
@@ -33,7 +34,7 @@ _NEGATIVE = {
 @dataclass(frozen=True)
 class Conversation:
     """samples: (2, n * 640) float32 in [-1, 1], one clean channel per person. motion: (2, n, 32) float32 rig latents.
-    speaking: (2, n) bool, the voice sounds. closures: (2, n) bool, p, b or m keep the lips shut. events: of both, in
+    speaking: (2, n) bool, the voice sounds (a breath is none). closures: (2, n) bool, p, b or m keep the lips shut. events: of both, in
     the order of their frames. seen, heard: whether person 0's and 1's face, voice reach the other; an absent face's
     motion and an absent voice's samples are here all the same. voices: their names."""
 
@@ -103,6 +104,7 @@ def make_conversation(seed: int, seconds: float = 60.0, held_out: bool = False) 
         spoken = sorted(spoken + answers, key=lambda s: s.start)
         channels = _channels(rng, spoken, talkers, count)
     active, loudness = zip(*(_activity(channel) for channel in channels))
+    breaths = _breaths(np.random.default_rng([seed, int(held_out), 20150305]), talkers, spoken, channels)  # changes no other draw
     sides, shut = [], []
     for person in (0, 1):
         own = [s for s in spoken if s.person == person]
@@ -111,6 +113,8 @@ def make_conversation(seed: int, seconds: float = 60.0, held_out: bool = False) 
         for s in own:
             lips = np.maximum(lips, mouth(s.utterance.phones, count, s.start, talkers[person].clarity))
             closed |= closures(s.utterance.phones, count, s.start)
+        for breath in breaths[person]:
+            lips = np.maximum(lips, breath_lips(breath, count))
         phrases = tuple(phrase for phrase in map(_phrase, own) if phrase.first < count)
         sides.append(Side(random_style(rng), phrases, active[person], loudness[person], lips, seen[person], heard[person]))
         shut.append(closed)
@@ -219,6 +223,25 @@ def _channels(rng: np.random.Generator, spoken, talkers, count: int) -> np.ndarr
         gain = talkers[s.person].volume * (0.6 if s.kind == "backchannel" else 1.0)
         channels[s.person, first : first + len(samples)] += gain * samples
     return np.clip(channels, -1.0, 1.0)
+
+
+def _breaths(rng: np.random.Generator, talkers, spoken, channels: np.ndarray) -> tuple[list[Breath], list[Breath]]:
+    """Each person's breaths, whose sound is put into the channels (2, n * 640)."""
+    drawn: tuple[list[Breath], list[Breath]] = ([], [])
+    for person in (0, 1):
+        free = 0.0
+        for s in spoken:
+            if s.person != person:
+                continue
+            if s.kind in ("sentence", "question") and s.utterance.phones:
+                first = next((p.symbol for p in s.utterance.phones if p.symbol != "pau"), "pau")
+                if breath := draw_breath(rng, free, s.start, first, s.opens):
+                    drawn[person].append(breath)
+                    begin = round(breath.start * SAMPLE_RATE)
+                    sound = breath_sound(rng, breath, talkers[person].volume)[: max(0, channels.shape[1] - begin)]
+                    channels[person, begin : begin + len(sound)] += sound
+            free = max(free, s.end)
+    return drawn
 
 
 def _activity(channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ from avatar_forcing_ros.models.audio_encoder import LogMelEncoder
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import SAMPLES_PER_FRAME
 
-VERSION = 4  # of the conversations and the format: raise it when either changes
+VERSION = 5  # of the conversations and the format: raise it when either changes
 SECONDS = 60.0  # of one conversation
 PER_SHARD = 10
 ARRAYS = ("sound", "motion", "speaking", "closures", "starts", "seen", "heard")
