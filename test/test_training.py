@@ -51,7 +51,7 @@ def corpus(tmp_path_factory):
 
 
 def tiny(corpus, **changes):
-    return replace(Recipe.read(share_file("config/learning/tiny.yaml"), corpus=corpus, valid=corpus), **changes)
+    return replace(Recipe.read(share_file("config/learning/tiny.yaml"), corpus=corpus, valid=corpus, device="cpu"), **changes)  # GPU: test_gpu.py
 
 
 def train(recipe, out, steps=None):
