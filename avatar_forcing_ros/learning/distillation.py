@@ -147,7 +147,6 @@ class Distillation(nn.Module):
             judged[..., OPENING] = 1.0 - judged[..., OPENING]
             if recipe.clear_silence:
                 judged[..., OPENING] += clear * long_shut(model, clip.avatar_motion)
-            judged[..., OPENING] *= recipe.opening_emphasis
         if not self.shares_encoder:
             heard = df.encode_sound(model, sound, frames).chunk(2)
         drawn = df.given_signals(recipe.hear_both, recipe.hear_avatar, recipe.hear_user, batch, rng)

@@ -40,7 +40,6 @@ class Recipe:
     substeps: the teacher's Euler steps within one of the student's; audio_guidance, user_guidance: its scales;
     lip_temperature: scale of the noise that the mouth's motion begins as, as of generators/embedded.py; opening_reading: share of
     a lip reader in the opening of the mouth that the student aims at, the rest is the teacher's; reading_steps: of its training.
-    opening_emphasis: factor on the errors of the opening where response_spread has it judged apart.
     freeze_audio: leave the audio encoder's trunk as it is.
     save_every, valid_every, log_every: steps. threads: of the CPU, 0: as PyTorch likes.
     """
@@ -80,7 +79,6 @@ class Recipe:
     user_guidance: float = 2.0
     lip_temperature: float = 1.0
     opening_reading: float = 0.0
-    opening_emphasis: float = 1.0
     reading_steps: int = 1500
     freeze_audio: bool = False
     seed: int = 0
