@@ -1,18 +1,17 @@
 """Breaths before speech: what opens, what is heard, and when."""
 
-import shutil
-
 import numpy as np
 import pytest
 
-from avatar_forcing_ros.learning import breaths, synthesizers
+from avatar_forcing_ros.learning import breaths
 from avatar_forcing_ros.learning.conversation import make_conversation
 from avatar_forcing_ros.learning.metrics import runs
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE
+from test_learning_conversation import needs_voices
 
 
-@pytest.mark.skipif(not all(map(shutil.which, synthesizers.PROGRAMS)), reason=f"needs {synthesizers.INSTALL}")
+@needs_voices
 def test_the_mouth_opens_to_breathe_before_speech():
     """A breath that is heard comes with an open mouth, and ends where speech begins; lips that must meet first do."""
     talk = make_conversation(11, 60.0)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar_forcing_ros.learning.speech import LEVEL
+from avatar_forcing_ros.learning.visemes import BILABIALS
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE
 
@@ -47,7 +48,7 @@ def draw_breath(rng: np.random.Generator, free: float, speech: float, first: str
     start = max(free + 0.08, speech - gap - length, 0.0)
     if drawn > share * _ORAL or speech - free < pause or speech - gap - start < _LEAST:
         return None
-    return Breath(start, speech - gap, speech, min(opening, 0.4), level, first in ("p", "b", "m"))
+    return Breath(start, speech - gap, speech, min(opening, 0.4), level, first in BILABIALS)
 
 
 def breath_lips(breath: Breath, frame_count: int) -> np.ndarray:

@@ -218,11 +218,15 @@ def _channels(rng: np.random.Generator, spoken, talkers, count: int) -> np.ndarr
     """Both voices (2, n * 640) float32, over a very low noise; back-channels are quieter than turns."""
     channels = FLOOR_NOISE * rng.standard_normal((2, count * SAMPLES_PER_FRAME), dtype=np.float32)
     for s in spoken:
-        first = round(s.start * SAMPLE_RATE)
-        samples = s.utterance.samples[: max(0, channels.shape[1] - first)]
         gain = talkers[s.person].volume * (0.6 if s.kind == "backchannel" else 1.0)
-        channels[s.person, first : first + len(samples)] += gain * samples
+        _add(channels[s.person], s.start, gain * s.utterance.samples)
     return np.clip(channels, -1.0, 1.0)
+
+
+def _add(channel: np.ndarray, start: float, samples: np.ndarray) -> None:
+    """Samples from `start` (s) on into a channel, as far as it reaches."""
+    place = channel[round(start * SAMPLE_RATE) :][: len(samples)]
+    place += samples[: len(place)]
 
 
 def _breaths(rng: np.random.Generator, talkers, spoken, channels: np.ndarray) -> tuple[list[Breath], list[Breath]]:
@@ -237,9 +241,7 @@ def _breaths(rng: np.random.Generator, talkers, spoken, channels: np.ndarray) ->
                 first = next((p.symbol for p in s.utterance.phones if p.symbol != "pau"), "pau")
                 if breath := draw_breath(rng, free, s.start, first, s.opens):
                     drawn[person].append(breath)
-                    begin = round(breath.start * SAMPLE_RATE)
-                    sound = breath_sound(rng, breath, talkers[person].volume)[: max(0, channels.shape[1] - begin)]
-                    channels[person, begin : begin + len(sound)] += sound
+                    _add(channels[person], breath.start, breath_sound(rng, breath, talkers[person].volume))
             free = max(free, s.end)
     return drawn
 

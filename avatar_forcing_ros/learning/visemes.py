@@ -117,6 +117,7 @@ PHONES: tuple[str, ...] = (*_VISEMES, *_GLIDES)
 VOWELS = frozenset(("iy", "ih", "e", "ey", "eh", "ae", "a", "aa", "ah", "ax", "er", "ao", "o", "uh", "uw", "ue", "oe", *_GLIDES))
 # The part of a bilabial in which the lips are shut; what follows in a plosive is its release.
 _SHUT = {"p": 0.65, "b": 0.75, "m": 0.95}
+BILABIALS = frozenset(_SHUT)
 
 _FINE = 200  # Hz of the curves before they become frames
 _MARGIN = 0.6  # seconds around an utterance in which its mouth still moves
