@@ -19,6 +19,7 @@ from avatar_forcing_ros.motion.face_mesh import (
     find_face,
     triangles,
 )
+from avatar_forcing_ros.motion.face_openings import Eye, narrowness
 from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.motion.portrait import PortraitAvatar
 from avatar_forcing_ros.motion.portrait_mesh import with_large_eyes
@@ -346,6 +347,56 @@ def test_the_photos_own_teeth_show_in_its_laugh(laughing):
     unit = eye_distance(points)
     teeth = picture[int(y + 0.03 * unit) : int(y + 0.06 * unit), int(x - 0.08 * unit) : int(x + 0.08 * unit)]
     assert teeth.mean() > 90
+
+
+def test_rounding_takes_the_skin_beside_the_lips_along(avatar):
+    """It holds the end of the line between the lips: left behind, the mouth stays as wide as that line is long."""
+    rest, rounded = (avatar.points(rig.pose(mouthPucker=v)) for v in (0.0, 0.8))
+    moved = (rounded - rest)[:, 0]
+    for corner, skin, sign in ((61, 57, 1), (291, 287, -1)):
+        assert sign * moved[corner] > 0.08 * eye_distance(rest)
+        assert 0.9 < moved[skin] / moved[corner] < 1.1
+
+
+def test_a_photo_that_smiles_stops_smiling_where_its_lips_are_round(avatar):
+    smiling = PortraitAvatar(avatar.render(rig.pose(mouthSmileLeft=0.9, mouthSmileRight=0.9)), SIZE)
+    falls = []
+    for one in (avatar, smiling):
+        rest, rounded = (one.points(rig.pose(mouthPucker=v)) for v in (0.0, 0.8))
+        falls.append((rounded - rest)[[61, 291], 1].mean() / eye_distance(rest))
+    assert abs(falls[0]) < 0.01
+    assert falls[1] > 0.02
+
+
+@pytest.fixture(scope="module")
+def narrow(avatar):
+    """A photo whose eyes are narrow, made; and the avatar of it."""
+    return PortraitAvatar(avatar.render(rig.pose(eyeBlinkLeft=0.75, eyeBlinkRight=0.75)), SIZE)
+
+
+def test_a_narrow_eye_has_the_white_that_its_photo_does_not_show():
+    x = np.arange(20.0, 81.0)
+    arch = 4.0 * np.sin(np.pi * (x - 20) / 60)
+    upper, lower = np.column_stack([x, 40 - arch]), np.column_stack([x, 40 + arch])
+    iris = np.array([(50, 40), (61, 40), (50, 29), (39, 40), (50, 51)], float)
+    photo = np.full((80, 100, 3), (180, 150, 135), np.uint8)
+    cv2.fillPoly(photo, [np.concatenate([upper, lower[::-1]]).astype(np.int32)], (50, 40, 35))  # shadow and lashes
+    assert narrowness([(upper, lower)] * 2) == 1.0
+    drawn = []
+    for gaze in ((0.0, 0.0), (12.0, 0.0)):
+        drawn.append(photo.copy())
+        Eye(photo, upper, lower, iris, guessed=1.0).draw(drawn[-1], upper, lower, np.eye(2), np.zeros(2), np.array(gaze), 0.0)
+    rest, aside = (d[40].mean(axis=1) for d in drawn)
+    assert np.abs(rest - photo[40].mean(axis=1)).max() <= 3  # at rest it is the photo
+    assert aside[30:42].mean() > 110  # white where it does not look
+    assert aside[57:67].mean() < 60  # and the iris where it does
+
+
+def test_narrow_eyes_stay_open_when_they_look_down(narrow):
+    lids = np.array([(UPPER_LID[side][4], LOWER_LID[side][4]) for side in ("Right", "Left")])
+    rest, down = (np.diff(narrow.points(rig.pose(gazeY=v))[lids, 1])[:, 0] for v in (0.0, -1.0))
+    assert (down > 0.45 * rest).all()
+    assert (down < 0.9 * rest).all()
 
 
 def test_shoulders_breathe_and_nothing_else_moves(avatar):

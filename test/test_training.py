@@ -264,7 +264,7 @@ def test_a_distilled_network_learns_to_hear_another_microphone(corpus, trained, 
 
 
 def test_another_microphone_teaches_the_opening_of_the_mouth_alone(corpus, trained):
-    """And what is heard as it is, all else: by the gradients of the network's last layer, a row for each coefficient."""
+    """And what is heard as it is, all else with it: by the gradients of the network's last layer, a row for each coefficient."""
     from avatar_forcing_ros.learning.corpus import load_corpus
     from avatar_forcing_ros.learning.distillation import OPENING, Distillation
 
@@ -280,33 +280,7 @@ def test_another_microphone_teaches_the_opening_of_the_mouth_alone(corpus, train
     opening = torch.zeros(rig.DIM, dtype=torch.bool)
     opening[OPENING] = True
     assert torch.equal(taught(0.0), opening)
-    assert torch.equal(taught(1.0), ~opening)
-
-
-def test_a_clear_sound_teaches_the_mouth_to_be_shut_where_it_is_for_long(corpus, trained):
-    from avatar_forcing_ros.learning.corpus import load_corpus
-    from avatar_forcing_ros.learning.distillation import OPENING, Distillation, long_shut
-
-    model = load_model(trained)
-    motion = torch.zeros(2, 50, rig.DIM)
-    motion[0, 30:33, rig.INDEX["jawOpen"]] = 0.2  # a word, 12 frames about which belong to speech
-    shut = long_shut(model, model.to_latents(motion))[..., 0]
-    assert shut[1].all() and shut[0].tolist() == [1.0] * 18 + [0.0] * 27 + [1.0] * 5
-
-    def taught(jaw):
-        """Whether the opening has a gradient in clear clips whose jaw is so open."""
-        model = load_model(trained)
-        source = ClipSource(load_corpus(corpus), model, 3)
-        recipe = Recipe.read(share_file("config/learning/tiny_distillation.yaml"), corpus=corpus, start=trained, response_spread=10.0)
-        clip = source.draw(4)
-        motion = model.to_motion(clip.avatar_motion)
-        motion[..., rig.INDEX["jawOpen"]] = jaw
-        clip = replace(clip, avatar_motion=model.to_latents(motion))
-        stage = Distillation(replace(recipe, clear_share=1.0, clear_silence=True), model, source)
-        stage(model, clip, torch.Generator().manual_seed(0))[0].backward()
-        return bool((model.transformer.final.weight.grad[OPENING].abs().sum(1) > 0).all())
-
-    assert taught(0.0) and not taught(0.2)
+    assert taught(1.0).all()
 
 
 def test_a_stranger_takes_the_users_place(corpus, trained):
@@ -320,8 +294,8 @@ def test_a_stranger_takes_the_users_place(corpus, trained):
     assert torch.equal(other.avatar_sound, clip.avatar_sound) and torch.equal(other.avatar_motion, clip.avatar_motion)
 
 
-@pytest.mark.parametrize("clear_share, shift", [(0.0, 1), (1.0, 0)])
-def test_a_strangers_mouth_takes_the_pasts_place_where_the_opening_is_judged(corpus, trained, monkeypatch, clear_share, shift):
+@pytest.mark.parametrize("clear_share", [0.0, 1.0])
+def test_a_strangers_mouth_takes_the_pasts_place(corpus, trained, monkeypatch, clear_share):
     from avatar_forcing_ros.learning.corpus import load_corpus
     from avatar_forcing_ros.learning.distillation import OPENING, Distillation
 
@@ -334,7 +308,7 @@ def test_a_strangers_mouth_takes_the_pasts_place_where_the_opening_is_judged(cor
     clip = source.draw(4)
     Distillation(recipe, model, source)(model, clip, torch.Generator().manual_seed(0))
     expected = clip.avatar_motion.clone()
-    expected[..., OPENING] = clip.avatar_motion.roll(shift, 0)[..., OPENING]
+    expected[..., OPENING] = clip.avatar_motion.roll(1, 0)[..., OPENING]
     assert pasts and all(torch.equal(past, expected) for past in pasts)
 
 

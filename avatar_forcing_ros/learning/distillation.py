@@ -11,9 +11,9 @@ The opening of the mouth in x_i may lean to (1 - sigma_i) reading + sigma_i nois
 reader, which is trained before, on the same sounds through other microphones. What a voice that was never heard tells of the opening, it
 tells more surely than a teacher that also listens to the mouth's own past. A head on the student's sound features learns to read
 the whole mouth as it does, so that these hold what a mouth is told by. And the student may hear a part of the clips through another
-microphone, where the teacher hears them as they are: a noisy student (Xie et al. 2020). There the opening alone is judged, and
-all else in the other clips: the width of a mouth and the answers to a user are in details of the sound that such a student misses.
-What is hard to hear would be told from who else speaks, and from how far the mouth was open: there both are a stranger's.
+microphone, where the teacher hears them as they are: a noisy student (Xie et al. 2020). There the opening alone is judged: the
+width of a mouth and the answers to a user are in details of the sound that such a student misses. What is hard to hear would be told from
+who else speaks, and from how far the mouth was open: the first is a stranger there, the second a stranger's in every clip.
 """
 
 from __future__ import annotations
@@ -35,12 +35,10 @@ from avatar_forcing_ros.models import AvatarForcing
 from avatar_forcing_ros.models.flow_matching import MAX_TIME, branch_weights, schedule
 from avatar_forcing_ros.models.stream import BRANCHES
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.timeline import FRAME_RATE
 
 
 OPENING = [rig.INDEX[name] for name in ("jawOpen", "mouthPress", "mouthUpperUp", "mouthLowerDown")]
 OPENING_READ = [LIPS.index(i) for i in OPENING]  # of what a lip reader reads
-SHUT = 0.03  # of jawOpen
 READER_BATCH, READER_RATE = 24, 1e-3
 STRETCH_BATCHES = 16  # that its spread is measured on
 
@@ -94,12 +92,6 @@ def train_reader(model: AvatarForcing, source: ClipSource, recipe: Recipe, show:
     return reader
 
 
-def long_shut(model: AvatarForcing, latents: Tensor) -> Tensor:
-    """(B, T, 1) of 0 or 1: frames of (B, T, D) about which the jaw is shut for a second, as in no speech."""
-    jaw = model.to_motion(latents)[..., rig.INDEX["jawOpen"]]
-    return (F.max_pool1d(jaw, FRAME_RATE, 1, FRAME_RATE // 2) < SHUT).float()[..., None]
-
-
 def with_strangers(clip: df.Clip, where: Tensor) -> df.Clip:
     """The clip with the user of the clip before it in the batch, for those `where` (B,)."""
     order = torch.arange(len(where), device=where.device)
@@ -132,23 +124,20 @@ class Distillation(nn.Module):
         block, device, batch = config.block_frames, clip.avatar_motion.device, len(clip.avatar_motion)
         layout = df.Layout.draw(block, recipe.stream_share, rng)
         first = block if layout.stream else 0  # the first block of a clip is the past of the others
+        frames = clip.avatar_motion.shape[1]
+        judged = torch.ones(batch, frames, config.motion_dim, device=device)
         if recipe.response_spread:
             clear = torch.rand(batch, 1, 1, generator=rng).to(device) < recipe.clear_share
             clip = with_strangers(clip, ~clear.flatten()) if recipe.strangers else clip
-        sound, frames = torch.cat([clip.avatar_sound, clip.user_sound]), clip.avatar_motion.shape[1]
+            judged = clear.float().repeat(1, frames, config.motion_dim)
+            judged[..., OPENING] = 1.0
+        sound = torch.cat([clip.avatar_sound, clip.user_sound])
         with torch.no_grad():
             features = heard = df.encode_sound(teacher, sound, frames).chunk(2)
             reading = reader(sound, frames) if reader is not None else None  # (2 B, T, LIPS)
-        judged = torch.ones(batch, frames, config.motion_dim, device=device)
-        if recipe.response_spread:
-            changed = through_another_microphone(sound, recipe.response_spread, rng)
-            sound = torch.where(clear.repeat(2, 1, 1), sound, changed)
-            judged = clear.float().repeat(1, frames, config.motion_dim)
-            judged[..., OPENING] = 1.0 - judged[..., OPENING]
-            if recipe.clear_silence:
-                judged[..., OPENING] += clear * long_shut(model, clip.avatar_motion)
         if not self.shares_encoder:
-            heard = df.encode_sound(model, sound, frames).chunk(2)
+            changed = through_another_microphone(sound, recipe.response_spread, rng)
+            heard = df.encode_sound(model, torch.where(clear.repeat(2, 1, 1), sound, changed), frames).chunk(2)
         drawn = df.given_signals(recipe.hear_both, recipe.hear_avatar, recipe.hear_user, batch, rng)
         hears = tuple(x.to(device) for x in drawn)
         given = df.Given.of(clip, features, hears)
@@ -158,7 +147,7 @@ class Distillation(nn.Module):
         amount = recipe.context_noise * torch.rand(batch, 1, 1, generator=rng)
         past = clip.avatar_motion + (amount * torch.randn(noise.shape, generator=rng)).to(device)
         if recipe.strangers:  # whose mouths tell nothing of how far this one opens
-            past[..., OPENING] = torch.where(clear, past, past.roll(1, 0))[..., OPENING]
+            past[..., OPENING] = past.roll(1, 0)[..., OPENING]
 
         def condition(network: AvatarForcing, told: df.Given) -> Tensor:
             return df.stream_condition(network, told, layout) if layout.stream else df.whole_condition(network, told)

@@ -31,9 +31,8 @@ class Recipe:
     answer_weight: of one that reads the rest of the face off the avatar's conditions.
     response_spread: dB, of random frequency responses that sounds pass, with some bands masked; rig space only. 0: none. In a
         distillation the student alone hears them so, but for clear_share of the clips, and learns the opening of the mouth from
-        these clips, all else from the clear ones. strangers: the user of these clips is another clip's, and so is the opening of the
-        mouth in the past, so that nobody learns to keep the mouth shut because the user speaks, or because it was shut. clear_silence: the clear ones
-        teach the opening too where the mouth is shut for long: a silence is told best by a sound that is heard as it is.
+        all clips, all else from the clear ones. strangers: the user of the clips that are not clear is another clip's, and so is the opening of
+        the mouth in the past of all, so that nobody learns to keep the mouth shut because the user speaks, or because it was shut.
     context_noise: largest deviation of noise on a clean past, which teaches the stream to mend its own errors.
     preference_weight, beta: of the preference stage (published: 0.1, 1000); losers: how many clips the loser model makes.
     guidance_steps: network passes of a loser. passes: of the student of a distillation, per block as generators count them;
@@ -67,7 +66,6 @@ class Recipe:
     response_spread: float = 0.0
     clear_share: float = 0.4
     strangers: bool = False
-    clear_silence: bool = False
     context_noise: float = 0.1
     preference_weight: float = 0.1
     beta: float = 1000.0

@@ -12,6 +12,7 @@ import numpy as np
 from avatar_forcing_ros.motion.matte import completed
 
 _OVERSAMPLE = 4  # masks are drawn this much larger, then averaged: smooth borders
+_NARROW = (0.19, 0.28)  # height of an opening over its width: below the first an eye shows next to nothing of its ball
 _CURVE_STEPS = 4  # points put between two landmarks of a lid or lip
 
 
@@ -57,13 +58,21 @@ def blend(frame: np.ndarray, x0: int, y0: int, mask: np.ndarray, layer: np.ndarr
     view[:] = np.clip(view * (1.0 - weight) + layer * weight + 0.5, 0, 255).astype(np.uint8)
 
 
+def narrowness(openings: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """0 for eyes that are open, to 1 for a pair so narrow that it shows next to nothing of its balls. openings: (upper, lower) curves of
+    the lids (N, 2)."""
+    heights = [float((lower - upper)[:, 1].max() / np.linalg.norm(upper[-1] - upper[0])) for upper, lower in openings]
+    return float(np.interp(np.mean(heights), _NARROW, (1.0, 0.0)))
+
+
 class Eye:
     """One eyeball, taken from the photo: the white completed behind iris and lids, the iris free to move.
 
-    image: (H, W, 3) uint8. upper, lower: curves of the lids at rest (N, 2). iris: (5, 2), its centre first.
+    image: (H, W, 3) uint8. upper, lower: curves of the lids at rest (N, 2). iris: (5, 2), its centre first. guessed: 0 to 1, how much
+    of the ball is as people's are, for the photo shows shadow and lashes alone.
     """
 
-    def __init__(self, image: np.ndarray, upper: np.ndarray, lower: np.ndarray, iris: np.ndarray):
+    def __init__(self, image: np.ndarray, upper: np.ndarray, lower: np.ndarray, iris: np.ndarray, guessed: float):
         self.width = float(np.linalg.norm(upper[-1] - upper[0]))
         margin = int(np.ceil(0.45 * self.width))
         points = np.concatenate([upper, lower])
@@ -86,27 +95,31 @@ class Eye:
         radius = _iris_radius(photo, beside, distance, float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean()))
         disc = np.clip((1.28 * radius - distance) / (0.16 * radius), 0, 1)
         white_known = inside * (distance > 1.2 * radius)
-        if white_known.sum() < 12:  # a narrow eye shows no white: take a plain one, as bright as the skin allows
-            white = np.full_like(photo, min(205.0, 1.15 * float(photo.mean())))
+        usual_white, usual_iris = _usual_eye(photo, opening, inside, distance, radius)
+        if white_known.sum() < 12:
+            white = usual_white
         else:
             white = completed(photo, 1.0 - white_known)
+            white += guessed * (usual_white - white)
         smooth = cv2.GaussianBlur(white, (0, 0), max(0.6, 0.12 * radius))
         white = white * white_known[..., None] + smooth * (1 - white_known[..., None])
         # Under the upper lid the ball lies in its shadow: what a widened eye uncovers is darker.
         above = np.clip((np.interp(xs[0], upper[:, 0] - x0, upper[:, 1] - y0)[None] - ys) / (0.12 * self.width), 0, 1)
-        white *= 1.0 - 0.2 * above[..., None]
-        whole = self._whole_iris(photo, inside, distance, radius)
+        white *= 1.0 - (0.2 + 0.2 * guessed) * above[..., None]
+        rings = self._whole_iris(photo, inside, distance, radius)
+        rings += guessed * (usual_iris - rings)
         clean = cv2.GaussianBlur(cv2.erode(inside, np.ones((3, 3), np.uint8)), (0, 0), 0.8)[..., None]
-        iris_colour = photo * clean + whole * (1 - clean)
+        iris_colour = photo * clean + rings * (1 - clean)
         self._white = white.astype(np.float32)
         self._iris = ((iris_colour - white) * disc[..., None]).astype(np.float32)
-        self._disc = disc[..., None].astype(np.float32)
+        self._behind = np.maximum(disc, guessed)[..., None].astype(np.float32)  # an eye that looks elsewhere shows its ball
         near = cv2.dilate(opening, np.ones((5, 5), np.uint8)) > 0.1
         darkest = photo[near][np.argsort(photo[near].mean(axis=1))[: max(1, int(near.sum()) // 12)]] if near.any() else photo[0, :1]
         self._lash = darkest.mean(axis=0)
         self._gap = max(float((lower - upper)[:, 1].max()), 1e-6)
         # What is left, lashes and shadow at the lids' edge, belongs to lids that have not moved.
-        self._edge = ((photo - self._white - self._iris) * opening[..., None]).astype(np.float32)
+        # At rest the eye is the photo's, its border too, of which only a part of each pixel is drawn.
+        self._edge = ((photo - self._white - self._iris) * (opening > 0.0)[..., None]).astype(np.float32)
 
     @staticmethod
     def _whole_iris(photo, inside, distance, radius) -> np.ndarray:
@@ -137,7 +150,7 @@ class Eye:
         else:
             iris = self._iris
         looking = min(1.0, float(np.hypot(*gaze)) / (0.08 * self.width))
-        ball = self._white + iris + self._edge * ((1.0 - lids_moved) * (1.0 - looking * self._disc))
+        ball = self._white + iris + self._edge * ((1.0 - lids_moved) * (1.0 - looking * self._behind))
         place = np.column_stack([linear, linear @ self.origin + shift - (x0, y0)])
         layer = cv2.warpAffine(ball, place, mask.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         blend(frame, x0, y0, mask, layer)
@@ -158,6 +171,19 @@ class Eye:
         if found is not None:
             x0, y0, mask = found
             blend(frame, x0, y0, cv2.GaussianBlur(mask, (0, 0), 0.6) * share, np.broadcast_to(self._lash, mask.shape + (3,)))
+
+
+def _usual_eye(photo, opening, inside, distance, radius) -> tuple[np.ndarray, np.ndarray]:
+    """White and iris (H, W, 3) as people have them in this light: a pale grey with a hint of the skin around, and rings of the colour
+    that the opening shows at the place of the iris, which is dark."""
+    around = photo[cv2.dilate(opening, np.ones((5, 5), np.uint8)) < 0.05]
+    skin = (around if len(around) else photo.reshape(-1, 3)).mean(axis=0)
+    white = np.broadcast_to(0.4 * skin + 0.6 * skin.mean(), photo.shape).astype(np.float32)
+    seen = photo[(inside > 0) & (distance < 0.9 * radius)]
+    dark = seen.mean(axis=0) if len(seen) else 0.3 * skin
+    dark = dark * min(1.0, 0.4 * skin.mean() / max(dark.mean(), 1.0))
+    shade = np.interp(distance / radius, (0.35, 0.45, 0.8, 1.0), (0.35, 1.0, 1.1, 0.8))
+    return white.copy(), (dark * shade[..., None]).astype(np.float32)
 
 
 def _iris_radius(photo: np.ndarray, beside: np.ndarray, distance: np.ndarray, found: float) -> float:

@@ -45,6 +45,7 @@ _JAW_NARROWS = 0.02  # D of the jaw's coefficient: each corner goes inward as li
 _SMILING_LIPS = 0.008  # D; how far the middle of the lips rises with one side's smile
 _PARTED_IN = 0.02  # D; lips that part draw the corners inward
 _LID_FOLLOWS = 0.032  # D; how far the upper lid goes with an eye turned up or down
+_SMILE_GONE = 0.75  # of a smile that the rest shows, where its lips are round: people do not smile with a pout
 _PEOPLE_DIFFER = 0.05  # D; corners so much further out and up are no smile yet
 _CHIN_DROP = 0.38  # of the jaw's coefficient: the chin goes nearly as far as the lower lip
 
@@ -76,7 +77,15 @@ class Shapes:
                 for point, share in zip(row, (1.0, 0.85, 0.45, 0.1)):
                     inner[point] = (0, -0.10 * share, 0)
         self._set("browInnerUp", inner, fixed=self._lid_points(), reach=0.62)
+        self._unsmile()
         return self._basis
+
+    def _unsmile(self) -> None:
+        """Lips that round take back the smile of the rest: its long creases else stay where they are, and its corners with them."""
+        for side, amount in zip(("Right", "Left"), self.smile_at_rest()):
+            smile = amount * self._basis[rig.INDEX["mouthSmile" + side]]
+            self._basis[rig.INDEX["mouthPucker"]] -= _SMILE_GONE * smile
+            self._basis[rig.INDEX["mouthFunnel"]] -= 0.5 * _SMILE_GONE * smile
 
     def smile_at_rest(self) -> np.ndarray:
         """How much of mouthSmileRight and mouthSmileLeft the rest shows, (2,) from 0 to 0.9, beyond what people differ by."""
@@ -185,8 +194,9 @@ class Shapes:
             sideways[right] = sideways[left] = (0.10 * share, 0, 0)
         self._set("jawX", sideways, fixed=_NOSE, reach=0.6, weld=True)
 
-        def all_lips(width, upper, lower, forward, parting, skin=0.5):
-            """Corners `width` inward; outer lips rise and sink by upper, lower; inner lips part by `parting` each."""
+        def all_lips(width, upper, lower, forward, parting):
+            """Corners `width` inward, and the skin beside them, which holds the end of the line between the lips; outer lips
+            rise and sink by upper, lower; inner lips part by `parting` each."""
             field = {}
             for points, rise in (
                 (upper_inner, -parting), (lower_inner, parting), (upper_outer, -upper), (lower_outer, lower),
@@ -195,7 +205,7 @@ class Shapes:
                     field[point] = (-width * x, rise * share, -forward * (0.4 + 0.6 * share))
             for side, sign in (("Right", -1), ("Left", 1)):
                 field |= {p: (-sign * width, 0, -forward * 0.3) for p in _CORNER[side]}
-                field |= {p: (-sign * width * skin, 0, 0) for p in _CORNER_SKIN[side]}
+                field |= {p: (-sign * width, 0, 0) for p in _CORNER_SKIN[side]}
             return field
 
         self._set("mouthPucker", all_lips(0.12, 0.025, 0.03, 0.12, 0.0), fixed=_NOSE, reach=0.45, weld=True)

@@ -28,7 +28,7 @@ from avatar_forcing_ros.motion.face_mesh import (
     UPPER_LID,
 )
 from avatar_forcing_ros.motion.face_mouth import Mouth, PhotoTeeth
-from avatar_forcing_ros.motion.face_openings import Eye, curve_matrix
+from avatar_forcing_ros.motion.face_openings import Eye, curve_matrix, narrowness
 from avatar_forcing_ros.motion.face_shapes import Shapes
 from avatar_forcing_ros.motion.landmarks import HEAD_CENTRE, fit_pose, rotation_of
 from avatar_forcing_ros.motion.idle import breath
@@ -59,6 +59,7 @@ _LASHES = 0.035  # D; height of the band above the upper lid that holds the lash
 _LASH_LINE = 0.022  # D; width of the line that closed lids make
 _LID_EDGE = 0.04  # D; lids that moved this far have left behind the shadow they cast on the photo's eyes
 _BREATH = 0.012  # D; how far the shoulders rise
+_SHUT_BY_LOOK = 0.5  # of the opening at most; lids follow an eye that looks down, and would shut a narrow one
 _FRONTAL = 0.25  # radians; a photo turned less than this turns as far as any
 _CALMED = 0.35  # of a photo's smile that is taken back at rest: more would leave its cheeks without their reason
 _MIN_SIDE = 64
@@ -169,6 +170,9 @@ class PortraitAvatar:
                 self._rest = self._rest - self._to_image(np.tensordot(smile, shapes.basis[index], 1))
                 shapes = Shapes(self._to_face(self._rest), edges, lashes)
         self._basis = self._to_image(shapes.basis).astype(np.float32).reshape(rig.DIM, -1)
+        lids = [[contour[side][4] for side in ("Right", "Left")] for contour in (UPPER_LID, LOWER_LID)]
+        gap, closing = ((x[lids[1]] - x[lids[0]]) @ self._axes[1] for x in (self._rest, self._to_image(shapes.basis[rig.INDEX["gazeY"]])))
+        self._lowest_look = -_SHUT_BY_LOOK * float((gap / closing).min())
         self._follow = np.ones(len(self._rest))
         chin = self._to_face(self._rest[face_mesh.CHIN])[1]
         below = (self._to_face(self._rest[len(face) :])[:, 1] - chin) / _NECK
@@ -214,9 +218,10 @@ class PortraitAvatar:
         self._lip_curve, self._lid_curve = curve_matrix(len(INNER_LIP_UPPER)), curve_matrix(len(UPPER_LID["Right"]))
         rest = self._rest[:, :2]
         self._eyes, self._eyes_at = {}, {}
-        for side in ("Right", "Left"):
-            upper, lower = self._lid_curve @ rest[UPPER_LID[side]], self._lid_curve @ rest[LOWER_LID[side]]
-            self._eyes[side] = Eye(self.photo, upper, lower, points[IRIS[side], :2])
+        lids = {s: (self._lid_curve @ rest[UPPER_LID[s]], self._lid_curve @ rest[LOWER_LID[s]]) for s in ("Right", "Left")}
+        guessed = narrowness(list(lids.values()))
+        for side, curves in lids.items():
+            self._eyes[side] = Eye(self.photo, *curves, points[IRIS[side], :2], guessed)
             self._eyes_at[side] = self._rest[UPPER_LID[side] + LOWER_LID[side]].mean(axis=0)  # the ball turns with its lids
         down = self._axes[1] * self._unit
         cheeks = np.concatenate([patch(self.photo, points[p, :2], 0.08 * self._unit) for p in (50, 280, 4, 151)])
@@ -267,7 +272,9 @@ class PortraitAvatar:
 
     def _posed(self, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """The mesh (V, 3) with its expression, the same turned and shifted with the head, and the head's pose and shift."""
-        vertices = self._rest + (motion @ self._basis).reshape(-1, 3)
+        of_skin = motion.copy()
+        of_skin[rig.INDEX["gazeY"]] = max(motion[rig.INDEX["gazeY"]], self._lowest_look)
+        vertices = self._rest + (of_skin @ self._basis).reshape(-1, 3)
         self._keep_apart(vertices)
         pose, shift = self._head(motion)
         posed = (vertices - self._pivot) @ pose.T + self._pivot + shift
