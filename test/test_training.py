@@ -283,6 +283,25 @@ def test_another_microphone_teaches_the_opening_of_the_mouth_alone(corpus, train
     assert taught(1.0).all()
 
 
+def test_another_network_may_teach(corpus, trained, tmp_path):
+    """The loss of a student that begins as its teacher is none; with another teacher it is not."""
+    recipe = Recipe.read(share_file("config/learning/tiny_distillation.yaml"), corpus=corpus, start=trained)
+    recipe = replace(recipe, steps=1, substeps=1, audio_guidance=1.0, user_guidance=1.0, log_every=1)
+    train(replace(recipe, steps=20), tmp_path / "other")
+    other = str(tmp_path / "other/model.safetensors")
+    recipe = replace(recipe, start=other)
+    for teacher, least, most in (("", 0.0, 1e-9), (trained, 1e-4, 10.0)):
+        _, rows = train(replace(recipe, teacher=teacher), tmp_path / f"by_{bool(teacher)}")
+        assert least <= rows[0]["loss"] <= most
+    with pytest.raises(InputError, match="teacher is of a distillation"):
+        replace(recipe, stage="preference", teacher=trained)
+    blocks = load_model(trained)
+    blocks.config = replace(blocks.config, block_frames=5)
+    save_model(blocks, tmp_path / "blocks.safetensors")
+    with pytest.raises(InputError, match="has block_frames 5, the student 10"):
+        train(replace(recipe, teacher=str(tmp_path / "blocks.safetensors")), tmp_path / "blocks")
+
+
 def test_a_stranger_takes_the_users_place(corpus, trained):
     from avatar_forcing_ros.learning.corpus import load_corpus
     from avatar_forcing_ros.learning.distillation import with_strangers

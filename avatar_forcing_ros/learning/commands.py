@@ -11,6 +11,9 @@ from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.learning.synthesizers import INSTALL
 
 
+CHANGES = ("corpus", "valid", "start", "teacher", "steps", "seed", "device", "threads")  # keys of a recipe that are options too
+
+
 def add_learning(commands) -> None:
     """Registers the commands with argparse."""
     learning = commands.add_parser("learning", help="make or prepare conversations to learn from (docs/conversations.md)")
@@ -45,7 +48,8 @@ def add_learning(commands) -> None:
     train.add_argument("recipe", metavar="YAML")
     train.add_argument("--out", required=True, metavar="DIR")
     train.add_argument("--resume", action="store_true", help="go on from DIR/checkpoint.pt")
-    for name, kind in (("corpus", str), ("valid", str), ("start", str), ("steps", int), ("seed", int), ("device", str), ("threads", int)):
+    for name in CHANGES:
+        kind = int if name in ("steps", "seed", "threads") else str
         train.add_argument(f"--{name}", type=kind, default=None, help=f"instead of the recipe's {name}")
     train.set_defaults(work=_train)
 
@@ -91,8 +95,7 @@ def _train(arguments: argparse.Namespace) -> None:
     from avatar_forcing_ros.learning.recipe import Recipe
     from avatar_forcing_ros.learning.train import Trainer
 
-    changes = {n: getattr(arguments, n) for n in ("corpus", "valid", "start", "steps", "seed", "device", "threads")}
-    recipe = Recipe.read(arguments.recipe, **changes)
+    recipe = Recipe.read(arguments.recipe, **{name: getattr(arguments, name) for name in CHANGES})
     if not recipe.corpus:
         raise InputError(f"{arguments.recipe}: names no corpus; give --corpus DIR, or make one with `avatar-forcing learning make`")
     if recipe.valid and not Path(recipe.valid).is_dir() and arguments.valid is None:

@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.base import LOOK_AHEAD
 from avatar_forcing_ros.generators.embedded import LIPS
 from avatar_forcing_ros.learning import diffusion_forcing as df
@@ -34,6 +35,7 @@ from avatar_forcing_ros.learning.recipe import Recipe
 from avatar_forcing_ros.models import AvatarForcing
 from avatar_forcing_ros.models.flow_matching import MAX_TIME, branch_weights, schedule
 from avatar_forcing_ros.models.stream import BRANCHES
+from avatar_forcing_ros.models.weights import load_model
 from avatar_forcing_ros.motion import rig
 
 
@@ -108,13 +110,17 @@ class Distillation(nn.Module):
         """source: of the clips that the lip reader is trained on."""
         super().__init__()
         self.recipe = recipe
-        teacher = copy.deepcopy(model)
-        self._teacher = [teacher.eval().requires_grad_(False)]  # in a list: no part of the checkpoint
+        teacher = load_model(recipe.teacher) if recipe.teacher else copy.deepcopy(model)
+        for name in ("motion_dim", "block_frames", "audio_front_end"):
+            theirs, own = getattr(teacher.config, name), getattr(model.config, name)
+            if theirs != own:
+                raise InputError(f"{recipe.teacher}: has {name} {theirs}, the student {own}; give a teacher that hears and moves alike")
+        self._teacher = [teacher.to(model.device).eval().requires_grad_(False)]  # in a list: no part of the checkpoint
         self.shares_encoder = not recipe.response_spread
         model.audio_encoder.requires_grad_(not self.shares_encoder)
         self.steps = schedule(recipe.passes)
         self.weights = branch_weights(model.config.guidance, recipe.audio_guidance, recipe.user_guidance)
-        self._reader = [train_reader(teacher, source, recipe, show) if recipe.opening_reading else None]
+        self._reader = [train_reader(model, source, recipe, show) if recipe.opening_reading else None]
         hears = recipe.opening_reading and recipe.mouth_weight and not self.shares_encoder  # a shared one has nothing to learn
         self.mouth = copy.deepcopy(self._reader[0].last).requires_grad_(True) if hears else None  # thrown away after training
 

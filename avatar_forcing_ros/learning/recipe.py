@@ -18,7 +18,8 @@ class Recipe:
     """stage: "forcing" (diffusion forcing from scratch or from `start`), "preference" or "distillation" (both need `start`).
 
     space: "rig" (the embedded network) or "lia512" (the published one). model: fields of ModelConfig that differ from that
-    space's network. corpus, valid: folders of `learning make` or `learning prepare`. start: weights to begin from.
+    space's network. corpus, valid: folders of `learning make` or `learning prepare`. start: weights to begin from. teacher: of a
+        distillation, weights that teach instead of the start's.
     steps: of the optimiser. batch: clips of clip_frames. learning_rate: peak of a cosine after `warm_up` steps.
     norm: of the loss, "l1" (the paper's) or "l2". L1's best guess is the median, which in a space of named coefficients says
         that rare events such as blinks never happen; L2's is the mean, with which flow matching draws them as often as
@@ -49,6 +50,7 @@ class Recipe:
     corpus: str = ""
     valid: str = ""
     start: str = ""
+    teacher: str = ""
     steps: int = 20000
     batch: int = 32
     learning_rate: float = 6e-4
@@ -112,6 +114,8 @@ class Recipe:
             raise InputError(f"recipe: opening_reading is {self.opening_reading:g}; give 0 to 1, and 0 in another space than rig")
         if self.response_spread < 0 or (self.response_spread and self.space != "rig"):
             raise InputError(f"recipe: response_spread is {self.response_spread:g}; give 0 or more dB, and 0 in another space than rig")
+        if self.teacher and self.stage != "distillation":
+            raise InputError(f"recipe: teacher is of a distillation; the {self.stage} stage has none")
         if self.strangers and not (self.stage == "distillation" and self.response_spread):
             raise InputError("recipe: strangers is of a distillation whose student hears another microphone; give response_spread with it")
         if self.freeze_audio and (self.space == "rig" or not self.start):

@@ -22,9 +22,9 @@ _FITTED: tuple[tuple[tuple[str, ...], float, bool, float, float], ...] = (
     (("headPitch",), 0.20, True, 0.75, 1.20),
     (("gazeX",), 0.80, True, 0.90, 1.80),
     (("gazeY",), 0.80, True, 0.90, 2.20),
-    (tuple("mouthSmile" + s for s in _BOTH), 0.80, False, 0.85, 1.90),
+    (tuple("mouthSmile" + s for s in _BOTH), 0.80, False, 0.85, 2.10),
     (("mouthPucker",), 0.80, False, 0.85, 1.25),
-    (("browInnerUp", *("browOuterUp" + s for s in _BOTH)), 0.90, False, 0.85, 1.45),
+    (("browInnerUp", *("browOuterUp" + s for s in _BOTH)), 0.90, False, 0.85, 1.60),
     (tuple("browDown" + s for s in _BOTH), 0.90, False, 0.75, 1.40),
     (("jawOpen",), 0.80, False, 1.00, 1.35),
 )  # fmt: skip
@@ -33,6 +33,7 @@ _ROUNDS = 4
 _STEP = 0.7  # of the way to the gain that would be right if landmarks followed evenly, in a round
 _NEAR = 0.05  # a movement seen this near its size, as a logarithm, is left as it is
 _REST_LOOKS, _LOOKS = 8, 2  # at each picture, as at a video's: the mesh settles on its own earlier result
+_UNLIKE = np.log(1.2)  # a movement seen larger or smaller by more is another movement
 _UNSEEN = 0.1  # less than this share of a movement measured: it cannot be seen on this face, and is drawn as defined
 
 
@@ -49,21 +50,35 @@ def fitted_gains(draw: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.nda
             return gains
         for names, amplitude, both_ways, least, greatest in _FITTED:
             index, goal = [rig.INDEX[n] for n in names], _GOAL.get(names[0], 1.0)
-            steps = np.array([-1.0, -0.5, 0.5, 1.0] if both_ways else [0.5, 1.0]) * amplitude
-            best, least_off = gains[index], np.inf
+            steps = np.array([-1.0, -0.5, 0.5, 1.0] if both_ways else [0.35, 0.7, 1.0]) * amplitude
+            tried: list[tuple[np.ndarray, np.ndarray]] = []  # gains, and how far off they are, as logarithms
             for _ in range(_ROUNDS):
-                seen = [_seen(mesh, draw, gains, rest, index, step)[index] for step in steps]
-                share = np.maximum(_slope(np.append(steps, 0.0), np.vstack([*seen, np.zeros(len(index))])), 1e-3) / goal
-                off = np.abs(np.log(share))
-                if (off**2).sum() > least_off:  # too far: half the way back
-                    gains[index] = np.sqrt(best * gains[index])
-                    continue
-                best, least_off = gains[index], (off**2).sum()
-                if (off < _NEAR).all():
+                share = _share_seen(mesh, draw, gains, rest, index, steps) / goal
+                far = np.abs(np.log(share))
+                tried.append((gains[index], far))
+                best, least_far = min(tried, key=lambda t: _badness(t[1]))
+                if (far < _NEAR).all():
                     break
-                gains[index] = np.where(share < _UNSEEN, 1.0, np.clip(gains[index] / share**_STEP, least, greatest))
-            gains[index] = best
+                onward = np.where(share < _UNSEEN, 1.0, np.clip(gains[index] / share**_STEP, least, greatest))
+                gains[index] = onward if far is least_far else np.sqrt(best * gains[index])  # too far: half the way back
+            # Each one's best may be of another round: together they are better, or they are not.
+            each = np.argmin([far for _, far in tried], axis=0)
+            gains[index] = np.array([tried_gains for tried_gains, _ in tried])[each, np.arange(len(index))]
+            if len(set(each)) > 1:
+                far = np.abs(np.log(_share_seen(mesh, draw, gains, rest, index, steps) / goal))
+                gains[index] = gains[index] if _badness(far) < _badness(least_far) else best
     return gains
+
+
+def _badness(far: np.ndarray) -> tuple[int, float]:
+    """First, how many are not seen as what they are; then, how far off all are. One brow under hair is not to spoil the other."""
+    return int((far > _UNLIKE).sum()), float((far**2).sum())
+
+
+def _share_seen(mesh, draw, gains, rest, index, steps: np.ndarray) -> np.ndarray:
+    """How much of a movement by these steps (n,) of the coefficients `index` is seen, (len(index),), a thousandth at least."""
+    seen = [_seen(mesh, draw, gains, rest, index, step)[index] for step in steps]
+    return np.maximum(_slope(np.append(steps, 0.0), np.vstack([*seen, np.zeros(len(index))])), 1e-3)
 
 
 def _slope(drawn: np.ndarray, seen: np.ndarray) -> np.ndarray:
