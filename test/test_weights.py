@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from avatar_forcing_ros.cli import main
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.models import AvatarForcing, ModelConfig, check_weights, convert_weights, load_autoencoder, load_model, save_model
 from avatar_forcing_ros.models.checkpoints import sources, unused
@@ -149,3 +150,20 @@ def test_files_that_are_broken_or_run_code_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, broken)
     with pytest.raises(InputError, match="was not written by this package"):
         load_model(broken)
+
+
+def test_networks_are_averaged_by_their_shares(tmp_path, capsys):
+    small = ModelConfig.embedded(width=32, depth=1, heads=2)
+    files = [tmp_path / f"{name}.safetensors" for name in ("a", "b", "mean", "other")]
+    first, second = (AvatarForcing(small) for _ in range(2))
+    save_model(first, files[0]), save_model(second, files[1])
+    assert main(["learning", "average", f"{files[0]}=3", str(files[1]), "--half", "--out", str(files[2])]) == 0
+    mean, a, b = (m.state_dict() for m in (load_model(files[2]), first, second))
+    for name in a:
+        assert torch.allclose(mean[name], 0.75 * a[name] + 0.25 * b[name], atol=2e-3), name
+    assert files[2].stat().st_size < 0.6 * files[0].stat().st_size
+    save_model(AvatarForcing(ModelConfig.embedded(width=64, depth=1, heads=2)), files[3])
+    for given, said in (([f"{files[0]}=much"], "a share is a number"), ([f"{files[0]}=0"], "a share above zero"),
+                        ([str(files[0]), str(files[3])], "is another network")):
+        assert main(["learning", "average", *given, "--out", str(tmp_path / "no.safetensors")]) != 0
+        assert said in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The commands `avatar-forcing learning make|prepare` and `avatar-forcing train`."""
+"""The commands `avatar-forcing learning make|prepare|average` and `avatar-forcing train`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHANGES = ("corpus", "valid", "start", "teacher", "steps", "seed", "device", "th
 def add_learning(commands) -> None:
     """Registers the commands with argparse."""
     learning = commands.add_parser("learning", help="make or prepare conversations to learn from (docs/conversations.md)")
-    works = learning.add_subparsers(dest="what", required=True, metavar="make|prepare")
+    works = learning.add_subparsers(dest="what", required=True, metavar="make|prepare|average")
     make = works.add_parser(
         "make", help="make synthetic conversations",
         description=f"Makes a corpus of two-person conversations with free synthesizers ({INSTALL}). "
@@ -40,6 +40,15 @@ def add_learning(commands) -> None:
     prepare.add_argument("--pairs", default=None, metavar="FILE", help="CSV or YAML that lists the pairs")
     prepare.set_defaults(work=_prepare)
 
+    average = works.add_parser(
+        "average", help="the mean of networks",
+        description="Writes the weighted mean of networks that one training led to, or one network as it is; with --half as it "
+        "is shipped.",
+    )  # fmt: skip
+    average.add_argument("files", metavar="FILE[=SHARE]", nargs="+", help="share: of the mean (default 1)")
+    average.add_argument("--out", required=True, metavar="OUT.safetensors")
+    average.add_argument("--half", action="store_true", help="in float16: half as large")
+    average.set_defaults(work=_average)
     train = commands.add_parser(
         "train", help="train a network (docs/training.md)",
         description="Trains by a recipe of config/learning/ and writes DIR/model.safetensors, checkpoint.pt, log.jsonl and "
@@ -89,6 +98,21 @@ def _prepare(arguments: argparse.Namespace) -> None:
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     print(f"{arguments.out}: a corpus of the recordings in {arguments.folder}")
+
+
+def _average(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from avatar_forcing_ros.models.weights import average_weights, save_model
+
+    shares = {}
+    for given in arguments.files:
+        file, _, share = given.rpartition("=") if "=" in given else (given, "", "1")
+        try:
+            shares[file] = float(share)
+        except ValueError:
+            raise InputError(f"{given}: a share is a number, as in {file}=0.3") from None
+    print(f"written: {save_model(average_weights(shares), arguments.out, torch.float16 if arguments.half else None)}")
 
 
 def _train(arguments: argparse.Namespace) -> None:

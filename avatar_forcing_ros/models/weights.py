@@ -203,6 +203,25 @@ def load_model(path: str | Path) -> AvatarForcing:
     return model.eval()
 
 
+def average_weights(shares: Mapping[str | Path, float]) -> AvatarForcing:
+    """The weighted mean of networks, file by file their share: of one training's descendants it is often better in all that either is
+    good at (Wortsman et al. 2022). Shares need not add up to one. Raises InputError for networks that are not alike."""
+    if not shares or min(shares.values()) <= 0:
+        raise InputError("give one file or more, each with a share above zero")
+    models = {Path(file): load_model(file) for file in shares}
+    first, total = next(iter(models.values())), sum(shares.values())
+    for file, model in models.items():
+        if model.config != first.config:
+            raise InputError(f"{file}: is another network than {next(iter(models))}; average networks that one training led to")
+    states = [model.state_dict() for model in models.values()]
+    with torch.no_grad():
+        for name, tensor in first.state_dict().items():
+            if tensor.is_floating_point():
+                mean = sum(share / total * state[name].double() for share, state in zip(shares.values(), states, strict=True))
+                tensor.copy_(mean)
+    return first
+
+
 def load_autoencoder(path: str | Path, config: ModelConfig | None = None) -> AutoEncoder:
     """As `load_model`, the auto-encoder alone: all that a renderer or a face tracker needs, at a sixth of the memory.
 
