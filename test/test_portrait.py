@@ -19,7 +19,7 @@ from avatar_forcing_ros.motion.face_mesh import (
     find_face,
     triangles,
 )
-from avatar_forcing_ros.motion.face_openings import Eye, narrowness
+from avatar_forcing_ros.motion.face_openings import Eye, unseen
 from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.motion.portrait import PortraitAvatar
 from avatar_forcing_ros.motion.portrait_mesh import with_large_eyes
@@ -381,7 +381,7 @@ def test_a_narrow_eye_has_the_white_that_its_photo_does_not_show():
     iris = np.array([(50, 40), (61, 40), (50, 29), (39, 40), (50, 51)], float)
     photo = np.full((80, 100, 3), (180, 150, 135), np.uint8)
     cv2.fillPoly(photo, [np.concatenate([upper, lower[::-1]]).astype(np.int32)], (50, 40, 35))  # shadow and lashes
-    assert narrowness([(upper, lower)] * 2) == 1.0
+    assert unseen(photo, [(upper, lower)] * 2) == 1.0
     drawn = []
     for gaze in ((0.0, 0.0), (12.0, 0.0)):
         drawn.append(photo.copy())

@@ -13,6 +13,7 @@ from avatar_forcing_ros.motion.matte import completed
 
 _OVERSAMPLE = 4  # masks are drawn this much larger, then averaged: smooth borders
 _NARROW = (0.19, 0.28)  # height of an opening over its width: below the first an eye shows next to nothing of its ball
+_PALE = (0.18, 0.25)  # standard deviation between the lids over the brightness around: below the first there is no white to be told from iris
 _CURVE_STEPS = 4  # points put between two landmarks of a lid or lip
 
 
@@ -58,11 +59,24 @@ def blend(frame: np.ndarray, x0: int, y0: int, mask: np.ndarray, layer: np.ndarr
     view[:] = np.clip(view * (1.0 - weight) + layer * weight + 0.5, 0, 255).astype(np.uint8)
 
 
-def narrowness(openings: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """0 for eyes that are open, to 1 for a pair so narrow that it shows next to nothing of its balls. openings: (upper, lower) curves of
-    the lids (N, 2)."""
-    heights = [float((lower - upper)[:, 1].max() / np.linalg.norm(upper[-1] - upper[0])) for upper, lower in openings]
-    return float(np.interp(np.mean(heights), _NARROW, (1.0, 0.0)))
+def unseen(image: np.ndarray, lids: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """How little of its balls a pair of eyes shows: 0 for white and iris, to 1 for shadow and lashes, or for a blur of one colour.
+
+    image: (H, W, 3) uint8. lids: (upper, lower) curves (N, 2) of each eye.
+    """
+    heights, contrasts = [], []
+    for upper, lower in lids:
+        width = float(np.linalg.norm(upper[-1] - upper[0]))
+        heights.append(float((lower - upper)[:, 1].max()) / width)
+        found = opening_mask(upper, lower, image.shape)
+        if found is not None and (found[2] > 0.5).any():
+            x0, y0, mask = found
+            margin = int(0.25 * width)
+            around = image[max(y0 - margin, 0) : y0 + mask.shape[0] + margin, max(x0 - margin, 0) : x0 + mask.shape[1] + margin]
+            between = image[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]].mean(axis=2)[mask > 0.5]
+            contrasts.append(float(between.std() / max(np.median(around), 1.0)))
+    pale = float(np.interp(np.mean(contrasts), _PALE, (1.0, 0.0))) if contrasts else 1.0
+    return max(pale, float(np.interp(np.mean(heights), _NARROW, (1.0, 0.0))))
 
 
 class Eye:

@@ -28,7 +28,7 @@ from avatar_forcing_ros.motion.face_mesh import (
     UPPER_LID,
 )
 from avatar_forcing_ros.motion.face_mouth import Mouth, PhotoTeeth
-from avatar_forcing_ros.motion.face_openings import Eye, curve_matrix, narrowness
+from avatar_forcing_ros.motion.face_openings import Eye, curve_matrix, unseen
 from avatar_forcing_ros.motion.face_shapes import Shapes
 from avatar_forcing_ros.motion.landmarks import HEAD_CENTRE, fit_pose, rotation_of
 from avatar_forcing_ros.motion.idle import breath
@@ -219,7 +219,7 @@ class PortraitAvatar:
         rest = self._rest[:, :2]
         self._eyes, self._eyes_at = {}, {}
         lids = {s: (self._lid_curve @ rest[UPPER_LID[s]], self._lid_curve @ rest[LOWER_LID[s]]) for s in ("Right", "Left")}
-        guessed = narrowness(list(lids.values()))
+        guessed = unseen(self.photo, list(lids.values()))
         for side, curves in lids.items():
             self._eyes[side] = Eye(self.photo, *curves, points[IRIS[side], :2], guessed)
             self._eyes_at[side] = self._rest[UPPER_LID[side] + LOWER_LID[side]].mean(axis=0)  # the ball turns with its lids
