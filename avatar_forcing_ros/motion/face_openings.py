@@ -13,7 +13,7 @@ from avatar_forcing_ros.motion.matte import completed
 
 _OVERSAMPLE = 4  # masks are drawn this much larger, then averaged: smooth borders
 _NARROW = (0.19, 0.28)  # height of an opening over its width: below the first an eye shows next to nothing of its ball
-_PALE = (0.18, 0.25)  # standard deviation between the lids over the brightness around: below the first there is no white to be told from iris
+_PALE = (0.16, 0.24)  # standard deviation between the lids over the brightness around: below the first there is no white to be told from iris
 _CURVE_STEPS = 4  # points put between two landmarks of a lid or lip
 
 
