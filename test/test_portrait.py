@@ -19,10 +19,8 @@ from avatar_forcing_ros.motion.face_mesh import (
     find_face,
     triangles,
 )
-from avatar_forcing_ros.motion.face_openings import Eye, unseen
 from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.motion.portrait import PortraitAvatar
-from avatar_forcing_ros.motion.portrait_mesh import with_large_eyes
 
 ASSETS = Path(__file__).parents[1] / "avatar_forcing_ros" / "assets"
 SIZE = 384
@@ -252,29 +250,6 @@ def test_a_face_from_the_side_stays_whole_when_it_turns_to_the_viewer(avatar):
     assert (width[1] < 2.0 * width[0] + 0.01 * SIZE).all()
 
 
-def test_lids_of_large_eyes_are_found_beyond_the_mesh(picture):
-    """Eyes drawn larger than the mesh has them: its lids move to their borders. A person's stay."""
-    points = find_face(picture)
-    assert with_large_eyes(picture, points) is points
-    unit = eye_distance(points)
-    cartoon = np.full_like(picture, (90, 160, 200))
-    pupils = {}
-    for side in ("Left", "Right"):
-        ends = points[UPPER_LID[side]][[0, -1], :2]
-        eye = points[UPPER_LID[side] + LOWER_LID[side][::-1], :2]
-        large = eye.mean(axis=0) + (eye - eye.mean(axis=0)) * (1.0, 1.0 + 0.07 * unit / np.ptp(eye[:, 1]) * 2)
-        cv2.fillPoly(cartoon, [np.concatenate([ends, large]).astype(np.int32)[2:]], (250, 250, 250))
-        pupils[side] = points[IRIS[side][0], :2] + (0.03 * unit, 0.01 * unit)
-        cv2.circle(cartoon, pupils[side].astype(int).tolist(), int(0.03 * unit), (20, 20, 20), -1)
-    found = with_large_eyes(cartoon, points)
-    moved = found - points
-    for side in ("Left", "Right"):
-        assert 0.03 * unit < moved[LOWER_LID[side][4], 1] < 0.1 * unit
-        assert -0.1 * unit < moved[UPPER_LID[side][4], 1] < -0.02 * unit
-        assert not moved[[UPPER_LID[side][0], UPPER_LID[side][-1]]].any()
-        assert np.linalg.norm(found[IRIS[side][0], :2] - pupils[side]) < 0.015 * unit
-
-
 def test_the_largest_face_is_taken(picture):
     small = cv2.resize(picture, None, fx=0.55, fy=0.55, interpolation=cv2.INTER_AREA)
     both = np.full((picture.shape[0], picture.shape[1] + small.shape[1], 3), picture[5, 5], np.uint8)
@@ -372,24 +347,6 @@ def test_a_photo_that_smiles_stops_smiling_where_its_lips_are_round(avatar):
 def narrow(avatar):
     """A photo whose eyes are narrow, made; and the avatar of it."""
     return PortraitAvatar(avatar.render(rig.pose(eyeBlinkLeft=0.75, eyeBlinkRight=0.75)), SIZE)
-
-
-def test_a_narrow_eye_has_the_white_that_its_photo_does_not_show():
-    x = np.arange(20.0, 81.0)
-    arch = 4.0 * np.sin(np.pi * (x - 20) / 60)
-    upper, lower = np.column_stack([x, 40 - arch]), np.column_stack([x, 40 + arch])
-    iris = np.array([(50, 40), (61, 40), (50, 29), (39, 40), (50, 51)], float)
-    photo = np.full((80, 100, 3), (180, 150, 135), np.uint8)
-    cv2.fillPoly(photo, [np.concatenate([upper, lower[::-1]]).astype(np.int32)], (50, 40, 35))  # shadow and lashes
-    assert unseen(photo, [(upper, lower)] * 2) == 1.0
-    drawn = []
-    for gaze in ((0.0, 0.0), (12.0, 0.0)):
-        drawn.append(photo.copy())
-        Eye(photo, upper, lower, iris, guessed=1.0).draw(drawn[-1], upper, lower, np.eye(2), np.zeros(2), np.array(gaze), 0.0)
-    rest, aside = (d[40].mean(axis=1) for d in drawn)
-    assert np.abs(rest - photo[40].mean(axis=1)).max() <= 3  # at rest it is the photo
-    assert aside[30:42].mean() > 110  # white where it does not look
-    assert aside[57:67].mean() < 60  # and the iris where it does
 
 
 def test_narrow_eyes_stay_open_when_they_look_down(narrow):

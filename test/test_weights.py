@@ -163,7 +163,9 @@ def test_networks_are_averaged_by_their_shares(tmp_path, capsys):
         assert torch.allclose(mean[name], 0.75 * a[name] + 0.25 * b[name], atol=2e-3), name
     assert files[2].stat().st_size < 0.6 * files[0].stat().st_size
     save_model(AvatarForcing(ModelConfig.embedded(width=64, depth=1, heads=2)), files[3])
-    for given, said in (([f"{files[0]}=much"], "a share is a number"), ([f"{files[0]}=0"], "a share above zero"),
+    for given, said in (([f"{files[0]}=much"], "a share is a number"), ([f"{files[0]}=0"], "a share above zero"), ([f"{files[0]}=nan"], "a share above zero"),
                         ([str(files[0]), str(files[3])], "is another network")):
         assert main(["learning", "average", *given, "--out", str(tmp_path / "no.safetensors")]) != 0
         assert said in capsys.readouterr().err
+    assert main(["learning", "average", str(files[0]), "--out", str(files[0])]) != 0
+    assert "give the result another name" in capsys.readouterr().err

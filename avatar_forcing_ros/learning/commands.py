@@ -103,6 +103,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
 def _average(arguments: argparse.Namespace) -> None:
     import torch
 
+    from avatar_forcing_ros.media.writer import refuse_to_overwrite
     from avatar_forcing_ros.models.weights import average_weights, save_model
 
     shares = {}
@@ -112,6 +113,7 @@ def _average(arguments: argparse.Namespace) -> None:
             shares[file] = float(share)
         except ValueError:
             raise InputError(f"{given}: a share is a number, as in {file}=0.3") from None
+    refuse_to_overwrite(arguments.out, *shares)
     print(f"written: {save_model(average_weights(shares), arguments.out, torch.float16 if arguments.half else None)}")
 
 

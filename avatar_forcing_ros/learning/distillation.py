@@ -132,7 +132,7 @@ class Distillation(nn.Module):
         first = block if layout.stream else 0  # the first block of a clip is the past of the others
         frames = clip.avatar_motion.shape[1]
         judged = torch.ones(batch, frames, config.motion_dim, device=device)
-        if recipe.response_spread:
+        if not self.shares_encoder:
             clear = torch.rand(batch, 1, 1, generator=rng).to(device) < recipe.clear_share
             clip = with_strangers(clip, ~clear.flatten()) if recipe.strangers else clip
             judged = clear.float().repeat(1, frames, config.motion_dim)

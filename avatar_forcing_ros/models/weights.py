@@ -6,6 +6,7 @@ Files are read as tensors only: a file that wants to run code when opened is ref
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import struct
 import zipfile
@@ -206,20 +207,18 @@ def load_model(path: str | Path) -> AvatarForcing:
 def average_weights(shares: Mapping[str | Path, float]) -> AvatarForcing:
     """The weighted mean of networks, file by file their share: of one training's descendants it is often better in all that either is
     good at (Wortsman et al. 2022). Shares need not add up to one. Raises InputError for networks that are not alike."""
-    if not shares or min(shares.values()) <= 0:
+    if not shares or not all(0 < share < math.inf for share in shares.values()):
         raise InputError("give one file or more, each with a share above zero")
-    models = {Path(file): load_model(file) for file in shares}
-    first, total = next(iter(models.values())), sum(shares.values())
-    for file, model in models.items():
-        if model.config != first.config:
-            raise InputError(f"{file}: is another network than {next(iter(models))}; average networks that one training led to")
-    states = [model.state_dict() for model in models.values()]
-    with torch.no_grad():
-        for name, tensor in first.state_dict().items():
-            if tensor.is_floating_point():
-                mean = sum(share / total * state[name].double() for share, state in zip(shares.values(), states, strict=True))
-                tensor.copy_(mean)
-    return first
+    files, total = list(shares), sum(shares.values())
+    models = [load_model(file) for file in files]
+    for file, model in zip(files, models):
+        if model.config != models[0].config:
+            raise InputError(f"{file}: is another network than {files[0]}; average networks that one training led to")
+    states = [model.state_dict() for model in models]
+    for name, tensor in states[0].items():
+        if tensor.is_floating_point():
+            tensor.copy_(sum(share / total * state[name].double() for share, state in zip(shares.values(), states)))
+    return models[0]
 
 
 def load_autoencoder(path: str | Path, config: ModelConfig | None = None) -> AutoEncoder:

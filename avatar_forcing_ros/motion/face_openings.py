@@ -131,8 +131,8 @@ class Eye:
         darkest = photo[near][np.argsort(photo[near].mean(axis=1))[: max(1, int(near.sum()) // 12)]] if near.any() else photo[0, :1]
         self._lash = darkest.mean(axis=0)
         self._gap = max(float((lower - upper)[:, 1].max()), 1e-6)
-        # What is left, lashes and shadow at the lids' edge, belongs to lids that have not moved.
-        # At rest the eye is the photo's, its border too, of which only a part of each pixel is drawn.
+        # What is left, lashes and shadow at the lids' edge, belongs to lids that have not moved: with it the eye is the photo's,
+        # its border too, of which only a part of each pixel is drawn.
         self._edge = ((photo - self._white - self._iris) * (opening > 0.0)[..., None]).astype(np.float32)
 
     @staticmethod
@@ -197,7 +197,7 @@ def _usual_eye(photo, opening, inside, distance, radius) -> tuple[np.ndarray, np
     dark = seen.mean(axis=0) if len(seen) else 0.3 * skin
     dark = dark * min(1.0, 0.4 * skin.mean() / max(dark.mean(), 1.0))
     shade = np.interp(distance / radius, (0.35, 0.45, 0.8, 1.0), (0.35, 1.0, 1.1, 0.8))
-    return white.copy(), (dark * shade[..., None]).astype(np.float32)
+    return white, (dark * shade[..., None]).astype(np.float32)
 
 
 def _iris_radius(photo: np.ndarray, beside: np.ndarray, distance: np.ndarray, found: float) -> float:

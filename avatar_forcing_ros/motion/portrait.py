@@ -171,7 +171,8 @@ class PortraitAvatar:
                 shapes = Shapes(self._to_face(self._rest), edges, lashes)
         self._basis = self._to_image(shapes.basis).astype(np.float32).reshape(rig.DIM, -1)
         lids = [[contour[side][4] for side in ("Right", "Left")] for contour in (UPPER_LID, LOWER_LID)]
-        gap, closing = ((x[lids[1]] - x[lids[0]]) @ self._axes[1] for x in (self._rest, self._to_image(shapes.basis[rig.INDEX["gazeY"]])))
+        looking_up = self._basis[rig.INDEX["gazeY"]].reshape(-1, 3)
+        gap, closing = ((x[lids[1]] - x[lids[0]]) @ self._axes[1] for x in (self._rest, looking_up))
         self._lowest_look = -_SHUT_BY_LOOK * float((gap / closing).min())
         self._follow = np.ones(len(self._rest))
         chin = self._to_face(self._rest[face_mesh.CHIN])[1]
