@@ -64,7 +64,8 @@ def test_a_face_at_rest_is_neutral_exactly():
         (dict(cornerUpRight=-0.08, cornerUpLeft=-0.08), dict(mouthFrownLeft=1.0, mouthFrownRight=1.0)),
         (dict(lidGapLeft=-0.073, lowerLidLeft=0.018), dict(eyeBlinkLeft=1.0)),
         (dict(lidGapRight=0.0475), dict(eyeWideRight=1.0)),
-        (dict(gazeRight=0.2, gazeUp=-0.075), dict(gazeX=1.0, gazeY=-1.0)),
+        (dict(irisOutLeft=0.2, irisOutRight=-0.2, irisUpLeft=-0.075, irisUpRight=-0.075), dict(gazeX=1.0, gazeY=-1.0)),
+        (dict(lidGapLeft=-0.073, lowerLidLeft=0.018, irisUpLeft=-0.2, irisUpRight=-0.075), dict(eyeBlinkLeft=1.0, gazeY=-1.0)),
     ],
 )
 def test_measures_mean_what_the_rig_says(changes, expected):

@@ -70,9 +70,11 @@ _SEEN_OF_BROW = (0.68, 0.68, 0.56)  # inner end, middle, outer end
 _SEEN_OF_SQUINT = 0.60
 _SEEN_OF_GAZE = (0.65, 0.62)  # across, up and down
 _CLOSED_GAP = 0.012  # D; inner lips nearer than this touch
-_LID_GAP_CLOSED = 0.30  # of the gap at rest; what the mesh still shows between closed lids
+_LID_GAP_CLOSED = 0.30  # of the gap at rest; what the mesh still shows between closed lids ...
+_LEAST_LID_GAP = 0.013  # D; ... and as much where the lids are half closed at rest
 _LOWER_LID_IN_BLINK = 0.45  # of the closing; the mesh lifts the lower lid when the upper one closes ...
 _BROW_IN_BLINK = 0.018  # D; ... and the brows
+_IRISES = np.array([[AT[name + side] for side in ("Left", "Right")] for name in ("irisOut", "irisUp")])
 _IRIS_IN_WIDE_EYE = 0.4  # of gazeY; the mesh sets the iris lower in an eye opened wide
 
 
@@ -123,7 +125,8 @@ def _eyes(latent: np.ndarray, now: np.ndarray, rest: np.ndarray, scale: float) -
         rise = max(delta[AT["lowerLid" + side]], 0.0)
         # Two unknowns, two equations: a blink closes the gap and takes the lower lid along, a squint lifts the lower
         # lid (rig.py: 0.04 D) and closes the gap by as much.
-        whole, lift = rest_gap * (1.0 - _LID_GAP_CLOSED), 0.04 * _SEEN_OF_SQUINT
+        whole = rest_gap - min(max(_LID_GAP_CLOSED * rest_gap, _LEAST_LID_GAP), 0.5 * rest_gap)
+        lift = 0.04 * _SEEN_OF_SQUINT
         closing = max(shrink, 0.0)
         squint = max(rise - _LOWER_LID_IN_BLINK * closing, 0.0) / (lift * (1.0 - _LOWER_LID_IN_BLINK))
         squint = min(squint, closing / lift)
@@ -144,7 +147,10 @@ def _eyes(latent: np.ndarray, now: np.ndarray, rest: np.ndarray, scale: float) -
     latent[lids] += 0.5 * together * (latent[lids].max() - latent[lids])
     latent[rig.INDEX["browInnerUp"]] = max(sum(inner_rise) / 2, 0.0) / 0.10
     wide = (latent[rig.INDEX["eyeWideLeft"]] + latent[rig.INDEX["eyeWideRight"]]) / 2
-    shift = delta[[AT["gazeRight"], AT["gazeUp"]]] * scale / _SEEN_OF_GAZE  # in widths of the eye, not in D
+    # A lid that is down hides its iris: the other eye's counts alone then.
+    open_share = 1e-3 + np.clip((0.8 - latent[lids]) / 0.2, 0.0, 1.0)
+    moved = delta[_IRISES] * [(1.0, -1.0), (1.0, 1.0)]  # (across, up) of (left, right) eye: the left one's outside is to the right
+    shift = (moved @ open_share) / open_share.sum() * scale / _SEEN_OF_GAZE  # in widths of the eye, not in D
     latent[rig.INDEX["gazeX"]] = shift[0] / 0.25
     latent[rig.INDEX["gazeY"]] = shift[1] / 0.125 + _IRIS_IN_WIDE_EYE * wide
 
@@ -202,7 +208,7 @@ class NeutralFace:
 _PART = np.array(
     [
         0 if n.startswith(("corner", "upperLip", "lowerLip", "upperRed", "lowerRed", "chin"))
-        else 1 if n.startswith(("lidGap", "lowerLid", "gaze"))
+        else 1 if n.startswith(("lidGap", "lowerLid", "iris"))
         else 2
         for n in MEASURES
     ]

@@ -141,7 +141,7 @@ def fit_pose(points: np.ndarray) -> Pose:
     return Pose(rotation, scale, mean - scale * rotation @ _RIGID_MEAN, residual)
 
 
-# What is measured in the head frame, in D (gaze: in widths of the eye); `typical` is an adult at rest as the mesh
+# What is measured in the head frame, in D (irises: in widths of the eye); `typical` is an adult at rest as the mesh
 # shows it, `limit` how far a person's own rest may lie from it. `level`: which quantile of the first seconds is
 # taken as rest; it leans to the calm side (lids open, mouth closed, brows and corners low).
 @dataclass(frozen=True)
@@ -159,6 +159,8 @@ _SIDED = {
     "browOuter": Measure(0.170, 0.110, 0.40),
     "cornerOut": Measure(0.272, 0.050, 0.50),
     "cornerUp": Measure(-0.265, 0.070, 0.45),
+    "irisOut": Measure(0.030, 0.100, 0.50),
+    "irisUp": Measure(0.058, 0.050, 0.50),
 }
 MEASURES: dict[str, Measure] = {
     **{name + side: measure for side in ("Right", "Left") for name, measure in _SIDED.items()},
@@ -168,8 +170,6 @@ MEASURES: dict[str, Measure] = {
     "lowerRed": Measure(0.133, 0.050, 0.50),
     "chinUp": Measure(-0.750, 0.120, 0.65),
     "chinOut": Measure(0.0, 0.030, 0.50),
-    "gazeRight": Measure(0.0, 0.100, 0.50),
-    "gazeUp": Measure(0.058, 0.050, 0.50),
     "eyeDistance": Measure(1.0, 0.080, 0.50),
 }
 AT: dict[str, int] = {name: i for i, name in enumerate(MEASURES)}
@@ -200,11 +200,15 @@ def measure_face(points: np.ndarray, pose: Pose, by_mesh: bool = True) -> np.nda
     yaw, pitch = np.clip(pose.angles[:2], -_TURN_LIMIT, _TURN_LIMIT) * TYPICAL[AT["eyeDistance"]] * by_mesh
     turned, nodded = _CORNERS_IN_TURN * yaw, _CORNERS_IN_NOD * pitch
     values: list[float] = []
-    gaze = np.zeros(2)
     for side, outward in (("Right", -1.0), ("Left", 1.0)):
         outer, inner = at("eyeOuter" + side), at("eyeInner" + side)
         height = (outer[1] + inner[1]) / 2
         upper, lower, corner = at("upperLid" + side), at("lowerLid" + side), at("corner" + side)
+        # The iris is measured in the image, along the eye and across it: its depth is not reliable.
+        start, end, iris = (image[_POINT[k + side]][:2] for k in ("eyeOuter", "eyeInner", "iris"))
+        along = (start - end) * outward
+        width = max(float(np.hypot(*along)), 1e-6)
+        shift = iris - (start + end) / 2
         values += [
             float(np.hypot(upper[1] - lower[1], upper[2] - lower[2])),
             lower[1] - height,
@@ -213,15 +217,9 @@ def measure_face(points: np.ndarray, pose: Pose, by_mesh: bool = True) -> np.nda
             at("browOuter" + side)[1] - height,
             outward * (corner[0] - base[0] + turned),
             corner[1] - base[1] + nodded,
+            outward * (shift @ along) / width**2,
+            (along[0] * shift[1] - along[1] * shift[0]) / (width * pose.scale * _EYE_WIDTH),
         ]
-        # The iris is measured in the image, along the eye and across it: its depth is not reliable.
-        start, end, iris = (image[_POINT[k + side]][:2] for k in ("eyeOuter", "eyeInner", "iris"))
-        along = (start - end) * outward
-        width = max(float(np.hypot(*along)), 1e-6)
-        shift = iris - (start + end) / 2
-        gaze += 0.5 * np.array(
-            [(shift @ along) / width**2, (along[0] * shift[1] - along[1] * shift[0]) / (width * pose.scale * _EYE_WIDTH)]
-        )
     upper, lower, chin = at("upperInner"), at("lowerInner"), at("chin")
     top, bottom = at("upperOuter"), at("lowerOuter")
     values += [
@@ -231,8 +229,6 @@ def measure_face(points: np.ndarray, pose: Pose, by_mesh: bool = True) -> np.nda
         lower[1] - bottom[1],
         chin[1] - base[1],
         chin[0] - base[0],
-        gaze[0],
-        gaze[1],
         float(np.linalg.norm(at("eyeOuterLeft") - at("eyeOuterRight"))),
     ]
     return np.array(values)

@@ -21,7 +21,7 @@ _FITTED: tuple[tuple[tuple[str, ...], float, bool, float, float], ...] = (
     (("headYaw",), 0.30, True, 0.85, 1.25),
     (("headPitch",), 0.20, True, 0.75, 1.20),
     (("gazeX",), 0.80, True, 0.90, 1.80),
-    (("gazeY",), 0.80, True, 0.90, 2.50),
+    (("gazeY",), 0.80, True, 0.90, 2.80),
     (tuple("mouthSmile" + s for s in _BOTH), 0.80, False, 0.85, 2.10),
     (("mouthPucker",), 0.80, False, 0.85, 1.25),
     (("browInnerUp", *("browOuterUp" + s for s in _BOTH)), 0.90, False, 0.85, 1.60),

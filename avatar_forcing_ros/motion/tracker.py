@@ -182,7 +182,7 @@ class FaceTracker:
         measured[_HEAD_ANGLES] = landmarks.angles_of(pose.rotation @ landmarks.rotation_of(rest.angles).T)
         measured[_HEAD_SHIFT] = (pose.centre - rest.centre) / distance
         measured[_HEAD_SCALE] = math.log(pose.scale / rest.scale)
-        hidden = self._hidden_gaze(max(measured[_BLINKS]), step)  # there the eyes look where they looked
+        hidden = self._hidden_gaze(min(measured[_BLINKS]), step)  # there the eyes look where they looked
         measured[hidden] = self._filter.value[hidden]
         measured[_MOUTH] = self._filter.value[_MOUTH] + (0.2 + 0.8 * steady) * (measured[_MOUTH] - self._filter.value[_MOUTH])
         measured = self._filter(rig.clamp(measured), step)
@@ -201,7 +201,8 @@ class FaceTracker:
         return _falling(self._tremble, 0.016, 0.035)
 
     def _hidden_gaze(self, closed: float, step: float) -> list[int]:
-        """Closed lids hide the iris. Half closed ones press it down in a blink, which is quick; slower ones are of eyes that look down."""
+        """closed: of the lids that are closed less. They hide the irises; half closed they press them down in a blink, which is quick;
+        slower ones are of eyes that look down."""
         speed, self._closed = abs(closed - self._closed) / step, closed
         if closed > 0.6:
             return [_GAZE_X, _GAZE_Y]
