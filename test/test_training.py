@@ -246,6 +246,21 @@ def test_a_student_hears_what_a_lip_reader_reads(corpus, trained, tmp_path):
         assert "mouth" not in json.loads((tmp_path / name / "log.jsonl").read_text())
 
 
+def test_a_stopped_distillation_keeps_its_lip_reader_and_finds_a_teacher_that_moved(corpus, trained, tmp_path):
+    moved = tmp_path / "moved.safetensors"
+    moved.write_bytes(Path(trained).read_bytes())
+    recipe = Recipe.read(share_file("config/learning/tiny_distillation.yaml"), corpus=corpus, start=trained, reading_steps=100)
+    recipe = replace(recipe, steps=4, save_every=2, response_spread=10.0, opening_reading=1.0, mouth_weight=1.0, teacher=trained)
+    whole, _ = train(recipe, tmp_path / "whole")
+    train(recipe, tmp_path / "parts", steps=2)
+    said = []
+    resumed = Trainer(replace(recipe, teacher=str(moved)), tmp_path / "parts", resume=True, show=said.append)
+    list(resumed.steps())
+    assert said == ["resumed at step 2"]  # no reader was trained
+    for a, b in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_a_distilled_network_learns_to_hear_another_microphone(corpus, trained, tmp_path):
     """A student that starts as its teacher: what it does when it hears as its teacher does is nothing new, so the loss is zero; how it
     opens its mouth when it hears through another microphone comes nearer to what its teacher does."""

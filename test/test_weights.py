@@ -164,7 +164,7 @@ def test_networks_are_averaged_by_their_shares(tmp_path, capsys):
     assert files[2].stat().st_size < 0.6 * files[0].stat().st_size
     save_model(AvatarForcing(ModelConfig.embedded(width=64, depth=1, heads=2)), files[3])
     for given, said in (([f"{files[0]}=much"], "a share is a number"), ([f"{files[0]}=0"], "a share above zero"), ([f"{files[0]}=nan"], "a share above zero"),
-                        ([str(files[0]), str(files[3])], "is another network")):
+                        ([str(files[0]), f"{files[0]}=2"], "is given twice"), ([str(files[0]), str(files[3])], "is another network")):
         assert main(["learning", "average", *given, "--out", str(tmp_path / "no.safetensors")]) != 0
         assert said in capsys.readouterr().err
     assert main(["learning", "average", str(files[0]), "--out", str(files[0])]) != 0

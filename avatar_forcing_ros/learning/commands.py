@@ -109,6 +109,8 @@ def _average(arguments: argparse.Namespace) -> None:
     shares = {}
     for given in arguments.files:
         file, _, share = given.rpartition("=") if "=" in given else (given, "", "1")
+        if file in shares:
+            raise InputError(f"{file} is given twice: give it once, with its share as in {file}=0.3")
         try:
             shares[file] = float(share)
         except ValueError:

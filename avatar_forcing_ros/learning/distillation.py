@@ -105,9 +105,9 @@ class Distillation(nn.Module):
     """The loss of a batch; see the module. Without another microphone the audio encoder stays the teacher's."""
 
     def __init__(
-        self, recipe: Recipe, model: AvatarForcing, source: ClipSource, show: Callable[[str], object] = print
+        self, recipe: Recipe, model: AvatarForcing, source: ClipSource, show: Callable[[str], object] = print, resumed: bool = False
     ) -> None:
-        """source: of the clips that the lip reader is trained on."""
+        """source: of the clips that the lip reader is trained on. resumed: it is in the checkpoint, which is loaded next."""
         super().__init__()
         self.recipe = recipe
         teacher = load_model(recipe.teacher) if recipe.teacher else copy.deepcopy(model)
@@ -120,13 +120,16 @@ class Distillation(nn.Module):
         model.audio_encoder.requires_grad_(not self.shares_encoder)
         self.steps = schedule(recipe.passes)
         self.weights = branch_weights(model.config.guidance, recipe.audio_guidance, recipe.user_guidance)
-        self._reader = [train_reader(model, source, recipe, show) if recipe.opening_reading else None]
+        self.reader = None
+        if recipe.opening_reading:
+            self.reader = LipReader(model).to(model.device) if resumed else train_reader(model, source, recipe, show)
+            self.reader.requires_grad_(False)
         hears = recipe.opening_reading and recipe.mouth_weight and not self.shares_encoder  # a shared one has nothing to learn
-        self.mouth = copy.deepcopy(self._reader[0].last).requires_grad_(True) if hears else None  # thrown away after training
+        self.mouth = copy.deepcopy(self.reader.last).requires_grad_(True) if hears else None  # thrown away after training
 
     def forward(self, model: AvatarForcing, clip: df.Clip, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """clip: whose past the stream goes on from. Returns the loss, and its parts as numbers. rng: on the CPU."""
-        recipe, config, teacher, reader = self.recipe, model.config, self._teacher[0], self._reader[0]
+        recipe, config, teacher, reader = self.recipe, model.config, self._teacher[0], self.reader
         block, device, batch = config.block_frames, clip.avatar_motion.device, len(clip.avatar_motion)
         layout = df.Layout.draw(block, recipe.stream_share, rng)
         first = block if layout.stream else 0  # the first block of a clip is the past of the others

@@ -27,7 +27,8 @@ from avatar_forcing_ros.models.runtime import resolve_device
 from avatar_forcing_ros.motion import rig
 
 VALID_BATCHES = 4
-MAY_CHANGE = ("corpus", "valid", "start", "steps", "device", "threads", "save_every", "valid_every", "log_every")  # in a run that goes on
+# In a run that goes on; files may have moved.
+MAY_CHANGE = ("corpus", "valid", "start", "teacher", "steps", "device", "threads", "save_every", "valid_every", "log_every")
 # What the extra heads read off the sound, and off the conditions.
 MOUTH = [i for name, i in rig.INDEX.items() if name in visemes.MOUTH]
 FACE = [i for i in range(rig.DIM) if i not in MOUTH]
@@ -112,7 +113,7 @@ class Trainer:
         if recipe.stage == "forcing":
             self.stage: nn.Module = Forcing(recipe, self.model).to(self.device)
         elif recipe.stage == "distillation":
-            self.stage = Distillation(recipe, self.model, self.source, show)
+            self.stage = Distillation(recipe, self.model, self.source, show, resume)
         else:
             self.stage = Preference(recipe, self.model, self.source, Forcing(recipe, self.model).to(self.device), show)
         for part in (self.model.autoencoder, self.model.audio_encoder.trunk if recipe.freeze_audio else None):
