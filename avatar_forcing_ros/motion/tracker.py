@@ -182,7 +182,7 @@ class FaceTracker:
         measured[_HEAD_ANGLES] = landmarks.angles_of(pose.rotation @ landmarks.rotation_of(rest.angles).T)
         measured[_HEAD_SHIFT] = (pose.centre - rest.centre) / distance
         measured[_HEAD_SCALE] = math.log(pose.scale / rest.scale)
-        hidden = self._hidden_gaze(min(measured[_BLINKS]), step)  # there the eyes look where they looked
+        hidden = self._hidden_gaze(measured[_BLINKS], step)  # there the eyes look where they looked
         measured[hidden] = self._filter.value[hidden]
         measured[_MOUTH] = self._filter.value[_MOUTH] + (0.2 + 0.8 * steady) * (measured[_MOUTH] - self._filter.value[_MOUTH])
         measured = self._filter(rig.clamp(measured), step)
@@ -200,11 +200,12 @@ class FaceTracker:
         self._tremble += _share(1.0 if change > 0 else 0.4, step) * change  # quick to doubt, slow to trust again
         return _falling(self._tremble, 0.016, 0.035)
 
-    def _hidden_gaze(self, closed: float, step: float) -> list[int]:
-        """closed: of the lids that are closed less. They hide the irises; half closed they press them down in a blink, which is quick;
-        slower ones are of eyes that look down."""
+    def _hidden_gaze(self, lids: np.ndarray, step: float) -> list[int]:
+        """lids: (2,), how far each eye is closed. Where both are, they hide the irises. Half closed ones press them down in a blink,
+        which is quick; slower ones are of eyes that look down."""
+        closed = float(lids.max())
         speed, self._closed = abs(closed - self._closed) / step, closed
-        if closed > 0.6:
+        if lids.min() > 0.6:
             return [_GAZE_X, _GAZE_Y]
         return [_GAZE_Y] if closed > 0.4 and speed > _BLINK_SPEED else []
 
