@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from avatar_forcing_ros.media.reader import open_media, video_on_grid
 from avatar_forcing_ros.motion import Avatar, landmarks, rig
 from avatar_forcing_ros.motion.expression import expression_of
 from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh
+from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.motion.portrait import PortraitAvatar
 from avatar_forcing_ros.motion.tracker import FaceTracker
 from avatar_forcing_ros.timeline import FRAME_RATE
@@ -22,7 +25,8 @@ SMILE = ("mouthSmileLeft", "mouthSmileRight")
 BLINK = ("eyeBlinkLeft", "eyeBlinkRight")
 BROWS_UP = ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")
 BROWS_DOWN = ("browDownLeft", "browDownRight")
-REQUIRED = {  # coefficients drawn together: least correlation; the amplitude is to be 0.8 to 1.25
+AMPLITUDE = (0.8, 1.25)  # least and greatest of what is seen over what was drawn
+REQUIRED = {  # coefficients drawn together: least correlation
     ("headYaw",): 0.95, ("headPitch",): 0.95, ("headRoll",): 0.95, ("jawOpen",): 0.95, BLINK: 0.9, SMILE: 0.9,
     BROWS_UP: 0.9, BROWS_DOWN: 0.9, ("mouthPucker",): 0.9, ("gazeX",): 0.8, ("gazeY",): 0.8,
 }  # fmt: skip
@@ -34,6 +38,7 @@ _STRETCHES = (  # coefficients, amplitude, whether they go both ways
 )  # fmt: skip
 MIXED = "mixed"
 MIXED_NAMES = ("headYaw", "headPitch", "headRoll", "jawOpen", *BLINK, *SMILE)
+VIDEOS = (".mp4", ".mov", ".mpg", ".avi", ".mkv", ".webm")
 REST_FRAMES, EACH, PAUSE, MIXED_FRAMES = 40, 26, 5, 150
 
 
@@ -57,6 +62,23 @@ class Cycle:
         a, b = (x[where, rig.INDEX[name]].astype(float) for x in (self.drawn, getattr(self, by)))
         a, b = a - a.mean(), b - b.mean()
         return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-9)), float(a @ b / (a @ a))
+
+    def required(self, by: str = "tracked") -> dict[str, tuple[float, float, bool, bool]]:
+        """Of every coefficient of `REQUIRED`: correlation, amplitude, and whether either misses what is asked."""
+        found = {}
+        for names, least in REQUIRED.items():
+            for name in names:
+                r, amplitude = self.agreement("+".join(names), name, by)
+                found[name] = (r, amplitude, r < least, not AMPLITUDE[0] <= amplitude <= AMPLITUDE[1])
+        return found
+
+
+def picture_of(source: str | Path) -> np.ndarray:
+    """An image file's picture, or a video's first image, (H, W, 3) uint8 RGB. Raises InputError for what cannot be read."""
+    if Path(source).suffix.lower() not in VIDEOS:
+        return read_picture(source)
+    with open_media(str(source)) as reader:
+        return next(image for _, image in video_on_grid(reader))
 
 
 def sequence() -> tuple[np.ndarray, dict[str, slice]]:

@@ -19,22 +19,13 @@ from avatar_forcing_ros.media.reader import open_media, video_on_grid
 from avatar_forcing_ros.motion import landmarks, rig
 from avatar_forcing_ros.motion.idle import micro_motion
 from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh
-from avatar_forcing_ros.motion.photo import read_picture
 from avatar_forcing_ros.motion.portrait import PortraitAvatar
 from avatar_forcing_ros.motion.portrait_source import Source
 from avatar_forcing_ros.motion.tracker import FaceTracker, face_at_rest
-from avatar_forcing_ros.rig_cycle import MIXED, MIXED_NAMES, REQUIRED, run_cycle, sequence
+from avatar_forcing_ros.rig_cycle import MIXED, MIXED_NAMES, picture_of, run_cycle, sequence
 from avatar_forcing_ros.timeline import FRAME_RATE
 
 MOVES = 0.02  # D, standard deviation; the landmarks of a still mouth tremble by a third to a half of it
-VIDEOS = (".mp4", ".mov", ".mpg", ".avi", ".mkv", ".webm")
-
-
-def picture_of(source: str) -> np.ndarray:
-    if not source.lower().endswith(VIDEOS):
-        return read_picture(source)
-    with open_media(source) as reader:
-        return next(image for _, image in video_on_grid(reader))
 
 
 def cycle(sources: list[str]) -> None:
@@ -43,15 +34,14 @@ def cycle(sources: list[str]) -> None:
     for source in sources:
         result = run_cycle(PortraitAvatar(picture_of(source), 384))
         print(source)
-        for names, least in REQUIRED.items():
-            for name in names:
-                line = []
-                for by, count in missed.items():
-                    r, amplitude = result.agreement("+".join(names), name, by)
-                    misses = [r < least, not 0.8 <= amplitude <= 1.25]
-                    count += misses
-                    line.append(f"{r:5.2f} x{amplitude:.2f} {'*' * misses[0] + '+' * misses[1]:2}")
-                print(f"  {name:18}", "   ".join(line))
+        seen = {by: result.required(by) for by in missed}
+        for name in seen["tracked"]:
+            line = []
+            for by, count in missed.items():
+                r, amplitude, *misses = seen[by][name]
+                count += misses
+                line.append(f"{r:5.2f} x{amplitude:.2f} {'*' * misses[0] + '+' * misses[1]:2}")
+            print(f"  {name:18}", "   ".join(line))
         for by, words in (("tracked", "by the tracker"), ("true", "by the points that were drawn")):
             mixed = (f"{n} {result.agreement(MIXED, n, by)[0]:.2f}" for n in MIXED_NAMES)
             print(f"  mixed, {words}:", ", ".join(mixed), flush=True)

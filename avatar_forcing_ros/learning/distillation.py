@@ -122,8 +122,7 @@ class Distillation(nn.Module):
         self.weights = branch_weights(model.config.guidance, recipe.audio_guidance, recipe.user_guidance)
         self.reader = None
         if recipe.opening_reading:
-            self.reader = LipReader(model).to(model.device) if resumed else train_reader(model, source, recipe, show)
-            self.reader.requires_grad_(False)
+            self.reader = LipReader(model).to(model.device).requires_grad_(False) if resumed else train_reader(model, source, recipe, show)
         hears = recipe.opening_reading and recipe.mouth_weight and not self.shares_encoder  # a shared one has nothing to learn
         self.mouth = copy.deepcopy(self.reader.last).requires_grad_(True) if hears else None  # thrown away after training
 
