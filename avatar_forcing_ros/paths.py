@@ -8,6 +8,8 @@ from pathlib import Path
 from avatar_forcing_ros.errors import AvatarForcingError
 
 PACKAGE = "avatar_forcing_ros"
+PACKAGE_ROOT = Path(__file__).resolve().parent
+SCREEN_FACES = PACKAGE_ROOT / "assets" / "screen_faces"
 
 
 def _prefixes() -> list[Path]:
@@ -39,7 +41,7 @@ def node_executable(name: str) -> Path:
 
 def share_file(relative: str) -> Path:
     """A file of launch/ or config/. Raises AvatarForcingError where it was not installed."""
-    for folder in [p / "share" / PACKAGE for p in _prefixes()] + [Path(__file__).resolve().parent.parent]:
+    for folder in [p / "share" / PACKAGE for p in _prefixes()] + [PACKAGE_ROOT.parent]:
         if (folder / relative).exists():
             return folder / relative
     raise AvatarForcingError(f"{relative} is not installed with the package")

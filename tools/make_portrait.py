@@ -210,7 +210,9 @@ def build(person: Person, data: Path, turn: float):
         ball.location = head.eye * (side, 1, 1)
         bpy.ops.object.shade_smooth()
         ball.data.materials.append(eye_paint)
-    shirt = make_object("shirt", vertices, [f for f in groups["helper-tights"] if vertices[f[0][0], 2] > head.eye[2] - 5])
+    shirt = make_object(
+        "shirt", vertices, [f for f in groups["helper-tights"] if vertices[f[0][0], 2] > head.eye[2] - 5]
+    )
     shirt.data.materials.append(shirt_material(person, (0.0, -0.45, head.eye[2] - 1.26)))
     thick = shirt.modifiers.new("thick", "SOLIDIFY")
     thick.thickness, thick.offset = 0.05, 0.0

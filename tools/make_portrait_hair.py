@@ -133,7 +133,7 @@ class Head:
         return (points[:, 2] - self.eye[2] > line) & ~near_ear
 
 
-def grow(head: Head, roots, normals, steps, step, direction, clearance):
+def grow(head: Head, roots, normals, steps, step, *, direction, clearance):
     """Strands (N, steps, 3): from the roots along direction(points, previous, k), kept off the skin."""
     strands = [roots - 0.01 * normals]
     point, last = roots.copy(), normals.copy()
@@ -151,7 +151,9 @@ def multiply(guides, per_guide, rng, spread, waviness):
     t = np.linspace(0, 1, steps)
     offset = rng.normal(0, spread, (count, per_guide, 1, 3)) * (1 - 0.55 * t)[None, None, :, None]
     phase = rng.random((count, 1, 1, 3)) * 6.28 + rng.normal(0, 0.5, (count, per_guide, 1, 3))
-    wave = np.sin(phase + t[None, None, :, None] * rng.uniform(5, 9, (count, 1, 1, 3))) * waviness * t[None, None, :, None]
+    wave = (
+        np.sin(phase + t[None, None, :, None] * rng.uniform(5, 9, (count, 1, 1, 3))) * waviness * t[None, None, :, None]
+    )
     return (guides[:, None] + offset + wave).reshape(-1, steps, 3)
 
 
@@ -169,7 +171,9 @@ def bob(head: Head, vertices, rng):
     hold = 0.03 + 0.10 * rng.random(len(roots))
 
     def direction(point, last, k):
-        away = np.stack([side, 0.15 + 0.5 * np.clip(back, 0, 1) + 0.25 * np.clip(-back, 0, 1), np.zeros(len(point))], axis=1)
+        away = np.stack(
+            [side, 0.15 + 0.5 * np.clip(back, 0, 1) + 0.25 * np.clip(-back, 0, 1), np.zeros(len(point))], axis=1
+        )
         leaving = max(0.0, 1 - k / 5)
         turn_in = np.clip((head.eye[2] - 0.70 - point[:, 2]) / 0.45, 0, 1)[:, None]
         inward = np.stack([-np.sign(point[:, 0]) * 0.5, np.full(len(point), -0.05), np.zeros(len(point))], axis=1)
@@ -179,7 +183,7 @@ def bob(head: Head, vertices, rng):
     def clearance(k):
         return hold * min(1.0, k / 4) + 0.012
 
-    guides = grow(head, roots, normals, steps, step, direction, clearance)
+    guides = grow(head, roots, normals, steps, step, direction=direction, clearance=clearance)
     # Keep the face free, and cut the tips at the height of the jaw.
     rel = guides - (0, 0, head.eye[2])
     heights = [-1.2, -0.6, 0.0, 0.35, 0.50, 0.62, 0.70, 0.76]
@@ -188,7 +192,7 @@ def bob(head: Head, vertices, rng):
     front = rel[..., 1] < head.centre[1] - 0.15
     sign = np.where(side > 0, 1.0, -1.0)[:, None]
     guides[..., 0] = np.where(front & (sign * guides[..., 0] < edge), sign * edge, guides[..., 0])
-    for k in range(2):  # the bend this makes is smoothed
+    for _ in range(2):  # the bend this makes is smoothed
         guides[:, 1:-1] = 0.25 * guides[:, :-2] + 0.5 * guides[:, 1:-1] + 0.25 * guides[:, 2:]
     for i, strand in enumerate(guides):
         below = np.flatnonzero(strand[:, 2] < end[i])
@@ -214,7 +218,7 @@ def short(head: Head, vertices, rng):
     def clearance(k):
         return 0.012 * k + 0.004
 
-    guides = grow(head, roots, normals, steps, step, direction, clearance)
+    guides = grow(head, roots, normals, steps, step, direction=direction, clearance=clearance)
     return multiply(guides, 5, rng, 0.018, 0.012), np.linspace(0.0030, 0.0010, steps)
 
 
@@ -266,7 +270,10 @@ def lashes(head: Head, rng, person):
             size = length * (0.55 + 0.6 * u) * rng.uniform(0.8, 1.1, len(u)) * (0.6 + 0.4 * person.lashes)
             heading = unit(np.stack([(u - 0.42) * 1.2, np.full_like(u, -1.0), np.full_like(u, 0.15 * up)], axis=1))
             s = np.linspace(0, 1, steps)[None, :, None]
-            curve = heading[:, None] * s * size[:, None, None] + np.array([0, 0, up]) * (s**2.0) * size[:, None, None] * 0.55
+            curve = (
+                heading[:, None] * s * size[:, None, None]
+                + np.array([0, 0, up]) * (s**2.0) * size[:, None, None] * 0.55
+            )
             strand = root[:, None] + curve
             strand[..., 0] *= side
             strands.append(strand)

@@ -20,7 +20,9 @@ class Nodes:
             if hasattr(node, key) and key not in node.inputs:
                 setattr(node, key, value)
             else:
-                self.put(node.inputs[int(key[1:]) if key[0] == "i" and key[1:].isdigit() else key.replace("_", " ")], value)
+                self.put(
+                    node.inputs[int(key[1:]) if key[0] == "i" and key[1:].isdigit() else key.replace("_", " ")], value
+                )
         return node
 
     def put(self, socket, value):
@@ -131,7 +133,12 @@ def eye_material(person, radius: float):
     colour = n.mix(n.ramp(r, 0.225, 0.195), colour, (0.004, 0.004, 0.004))
     rough = n.math("ADD", 0.06, n.math("MULTIPLY", n.ramp(r, 0.5, 0.6), 0.16))
     shader = n.add(
-        "BsdfPrincipled", Base_Color=colour, Roughness=rough, Specular_IOR_Level=0.55, Coat_Weight=0.6, Coat_Roughness=0.02
+        "BsdfPrincipled",
+        Base_Color=colour,
+        Roughness=rough,
+        Specular_IOR_Level=0.55,
+        Coat_Weight=0.6,
+        Coat_Roughness=0.02,
     )
     return n.done(shader.outputs[0])
 
@@ -153,9 +160,13 @@ def shirt_material(person, neck):
     edge = n.spot(neck, 0.70, shape)
     knit = n.mix(n.math("MULTIPLY", n.ramp(edge, 0.0, 0.04), 0.35), knit, tuple(c * 0.6 for c in person.shirt))
     bump = n.add("Bump", Strength=0.25, Distance=0.02, Height=n.noise(70.0, 2.0)).outputs[0]
-    cloth = n.add("BsdfPrincipled", Base_Color=knit, Roughness=0.85, Specular_IOR_Level=0.15, Sheen_Weight=0.3, Normal=bump)
+    cloth = n.add(
+        "BsdfPrincipled", Base_Color=knit, Roughness=0.85, Specular_IOR_Level=0.15, Sheen_Weight=0.3, Normal=bump
+    )
     height = n.add("SeparateXYZ", i0=n.add("TexCoord").outputs["Object"]).outputs[2]
-    gone = n.math("MAXIMUM", n.math("GREATER_THAN", n.spot(neck, 0.62, shape), 0.0), n.math("GREATER_THAN", height, neck[2]))
+    gone = n.math(
+        "MAXIMUM", n.math("GREATER_THAN", n.spot(neck, 0.62, shape), 0.0), n.math("GREATER_THAN", height, neck[2])
+    )
     mixed = n.add("MixShader", i0=gone, i1=cloth.outputs[0], i2=n.add("BsdfTransparent").outputs[0])
     return n.done(mixed.outputs[0])
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar_forcing_ros.media.writer import VideoWriter
+from avatar_forcing_ros.media.video_writer import VideoWriter
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.motion.portrait import PortraitAvatar
+from avatar_forcing_ros.motion.portrait.avatar import PortraitAvatar
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 SECONDS = 16.8
@@ -81,7 +81,10 @@ def speak(voice: str, words: str, folder: Path) -> tuple[np.ndarray, list[tuple[
     path = folder / "line.wav"
     try:
         told = subprocess.run(
-            ["flite", "-voice", voice, "-psdur", "-t", words, "-o", str(path)], check=True, capture_output=True, text=True
+            ["flite", "-voice", voice, "-psdur", "-t", words, "-o", str(path)],
+            check=True,
+            capture_output=True,
+            text=True,
         )
     except FileNotFoundError:
         sys.exit("make_sample: flite is missing: apt-get install flite")
@@ -153,7 +156,11 @@ def motion(mouth: np.ndarray) -> np.ndarray:
     def sway(*waves: tuple[float, float, float]) -> np.ndarray:
         return sum(a * np.sin(2 * np.pi * hz * times + phase) for hz, a, phase in waves)
 
-    smile, away, talk = _envelope(times, SMILES), _envelope(times, LOOKS_AWAY), np.convolve(mouth[:, 0], np.full(9, 1 / 9), "same")
+    smile, away, talk = (
+        _envelope(times, SMILES),
+        _envelope(times, LOOKS_AWAY),
+        np.convolve(mouth[:, 0], np.full(9, 1 / 9), "same"),
+    )
     for name, curve in zip(_MOUTH, mouth.T):
         add(name, curve * (1.0 - 0.7 * smile) if name in ("mouthStretch", "mouthPucker", "mouthPress") else curve)
     add("mouthSmile", smile * (1.0 - 0.25 * np.minimum(1.0, mouth[:, 0] / 0.4)))

@@ -15,21 +15,25 @@ import cv2
 import numpy as np
 
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
-from avatar_forcing_ros.media.reader import open_media, video_on_grid
-from avatar_forcing_ros.motion import landmarks, rig
+from avatar_forcing_ros.bench.rig_cycle import MIXED, MIXED_NAMES, picture_of, run_cycle, sequence
+from avatar_forcing_ros.media.grid import video_on_grid
+from avatar_forcing_ros.media.open import open_media
+from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.motion.idle import micro_motion
-from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh
-from avatar_forcing_ros.motion.portrait import PortraitAvatar
-from avatar_forcing_ros.motion.portrait_source import Source
-from avatar_forcing_ros.motion.tracker import FaceTracker, face_at_rest
-from avatar_forcing_ros.rig_cycle import MIXED, MIXED_NAMES, picture_of, run_cycle, sequence
+from avatar_forcing_ros.motion.portrait.avatar import PortraitAvatar
+from avatar_forcing_ros.motion.portrait.source import Source
+from avatar_forcing_ros.motion.tracking import landmarks
+from avatar_forcing_ros.motion.tracking.tracker import FaceTracker, face_at_rest
+from avatar_forcing_ros.motion.tracking.video_mesh import VideoMesh
 from avatar_forcing_ros.timeline import FRAME_RATE
 
 MOVES = 0.02  # D, standard deviation; the landmarks of a still mouth tremble by a third to a half of it
 
 
 def cycle(sources: list[str]) -> None:
-    print("r and amplitude, by the package's tracker and by MediaPipe's landmarks; * misses r, + the amplitude 0.8 to 1.25")
+    print(
+        "r and amplitude, by the package's tracker and by MediaPipe's landmarks; * misses r, + the amplitude 0.8 to 1.25"
+    )
     missed = {by: np.zeros(2, int) for by in ("tracked", "measured")}
     for source in sources:
         result = run_cycle(PortraitAvatar(picture_of(source), 384))
@@ -51,16 +55,14 @@ def cycle(sources: list[str]) -> None:
 
 def mouth_of(pictures) -> np.ndarray:
     """Opening and width of the mouth (n, 2) in the head's frame, in D, by MediaPipe's landmarks alone."""
-    mesh, rows = open_face_mesh(max_num_faces=1, refine_landmarks=True), []
+    mesh, rows = VideoMesh(), []
     for picture in pictures:
-        found = mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks
+        found = mesh.process(picture)
         if found:
-            scale = np.array([picture.shape[1], -picture.shape[0], -picture.shape[1]])
-            points = np.array([(p.x, p.y, p.z) for p in found[0].landmark]) * scale
+            points = found[0] * (1, -1, -1)
             head = landmarks.fit_pose(points).to_head(points)
             row = (head[13, 1] - head[14, 1], head[291, 0] - head[61, 0])
         rows.append(row)
-    mesh.close()
     return np.array(rows)
 
 
@@ -108,7 +110,9 @@ def still(sources: list[str]) -> None:
         person = (Source.of(picture, 512).mask > 0).astype(np.uint8)
         beyond = cv2.dilate(person, np.ones((161, 161), np.uint8)) == 0  # where the moving head never comes
         poses = [rig.pose(headYaw=0.3), rig.pose(headYaw=-0.3, headPitch=0.15), rig.pose(headRoll=0.2, jawOpen=0.6)]
-        apart = [np.abs(avatar.render(p).astype(int) - avatar.photo)[beyond].mean() for p in poses] if beyond.any() else []
+        apart = (
+            [np.abs(avatar.render(p).astype(int) - avatar.photo)[beyond].mean() for p in poses] if beyond.any() else []
+        )
         frames = [avatar.render(micro_motion(f), f).astype(int) for f in range(50)]
         change = [np.abs(b - a).mean() for a, b in zip(frames, frames[1:])]
         background = f"{max(apart):.2f}" if apart else "not to be seen"

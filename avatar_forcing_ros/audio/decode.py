@@ -10,66 +10,48 @@ The messages are looked at by their fields, so nothing of ROS is imported:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from typing import Any
 
 import numpy as np
 
+from avatar_forcing_ros.audio.compressed import CODINGS, CompressedSound, coding_of
+from avatar_forcing_ros.audio.formats import SAMPLE_FORMATS, SoundFormat, sample_format_name
+from avatar_forcing_ros.audio.wave import WaveStream
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.timeline import NANOSECONDS
 
-MAX_CHANNELS = 64
-_PCM_CODINGS = ("", "wave", "wav", "raw", "pcm")
+_PCM_CODINGS = ("", "wave", "wav", "raw", "pcm", "lpcm", "audio/x-raw", "audio/wav")
 _TYPED_FIELDS = ("float32_data", "int32_data", "int16_data", "int8_data", "uint8_data")
 # Sample formats of PortAudio's portaudio.h, as the mgonzs13 family numbers them.
-_PORTAUDIO = {1: "F32", 2: "S32", 8: "S16", 16: "S8", 32: "U8"}
-_SAMPLE_TYPES = {
-    "S8": "i1", "U8": "u1",
-    "S16": "=i2", "S16LE": "<i2", "S16BE": ">i2",
-    "S32": "=i4", "S32LE": "<i4", "S32BE": ">i4",
-    "F32": "=f4", "F32LE": "<f4", "F32BE": ">f4",
-    "F64": "=f8", "F64LE": "<f8", "F64BE": ">f8",
-}  # fmt: skip
+_PORTAUDIO = {1: "F32", 2: "S32", 4: "S24", 8: "S16", 16: "S8", 32: "U8"}
 
 
-@dataclass(frozen=True)
-class SoundFormat:
-    """How samples lie in a message. `sample_format`: a key such as S16LE; channels interleaved; rate in Hz."""
+def format_of_info(info: Any) -> tuple[SoundFormat, str | None]:
+    """What an AudioInfo of either family describes: plain samples, and the coding where it is compressed (one of CODINGS' values).
 
-    sample_format: str = "S16LE"
-    channels: int = 1
-    rate: int = 16_000
-
-    def __post_init__(self) -> None:
-        if self.sample_format not in _SAMPLE_TYPES:
-            raise InputError(
-                f"sound has the unknown sample format '{self.sample_format}'; use one of {', '.join(_SAMPLE_TYPES)}"
-            )
-        if not 1 <= self.channels <= MAX_CHANNELS:
-            raise InputError(f"sound has {self.channels} channels; 1 to {MAX_CHANNELS} can be used")
-        if not 1_000 <= self.rate <= 768_000:
-            raise InputError(f"sound has a sample rate of {self.rate} Hz; 1000 to 768000 Hz can be used")
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(_SAMPLE_TYPES[self.sample_format])
-
-    @classmethod
-    def from_info(cls, info) -> SoundFormat:
-        """The format that an AudioInfo of either family describes. Raises InputError where it cannot be decoded."""
-        if hasattr(info, "coding_format"):
-            coding = info.coding_format.lower()
-            if coding not in _PCM_CODINGS:
-                raise InputError(
-                    f"sound is coded as '{info.coding_format}', only plain samples can be used: "
-                    "set the parameter format:=wave of audio_capture"
-                )
-            return cls(info.sample_format.upper(), int(info.channels), int(info.sample_rate))
+    Raises InputError where it cannot be decoded.
+    """
+    if not hasattr(info, "coding_format"):
         if int(info.format) not in _PORTAUDIO:
             raise InputError(f"sound has the unknown PortAudio format {info.format}; known are {sorted(_PORTAUDIO)}")
-        return cls(_PORTAUDIO[int(info.format)], int(info.channels), int(info.rate))
+        return SoundFormat(_PORTAUDIO[int(info.format)], int(info.channels), int(info.rate)), None
+    coding = info.coding_format.strip().lower()
+    if coding in _PCM_CODINGS:
+        return SoundFormat(info.sample_format, int(info.channels), int(info.sample_rate)), None
+    if sample_format_name(coding) in SAMPLE_FORMATS:  # mulaw, alaw, pcm_s16le
+        return SoundFormat(coding, int(info.channels), int(info.sample_rate)), None
+    compressed = coding_of(coding)
+    if compressed is None:
+        shown = re.sub(r"[^ -~]", "?", info.coding_format[:30])
+        raise InputError(
+            f"sound is coded as '{shown}', which is not read: send plain samples (format:=wave of audio_capture) "
+            f"or {', '.join(sorted(set(CODINGS.values())))}"
+        )
+    return SoundFormat(channels=max(1, min(int(info.channels), 2))), compressed
 
 
-def stamp_of(message) -> int | None:
+def stamp_of(message: Any) -> int | None:
     """The message's header stamp in nanoseconds; None without a header or where the stamp was left at zero."""
     header = getattr(message, "header", None)
     if header is None:
@@ -78,74 +60,132 @@ def stamp_of(message) -> int | None:
 
 
 class AudioDecoder:
-    """Decodes one topic's messages. Partial samples and partial sample frames wait for the next message.
+    """Decodes one topic's messages. Partial samples, partial sample frames and partial packets wait for the next message.
 
-    default: the format of apt messages until an AudioInfo is given to `set_info`; messages of the other
-    family bring their own.
-    `bad_samples` counts the NaN and infinite samples that were replaced by zero.
+    default: the format of apt messages until an AudioInfo is given to `set_info`; messages of the other family bring their own.
+    WAV headers in the stream are read and left out; compressed sound is known by its AudioInfo, or by its looks where there is none.
+    `bad_samples` counts the NaN and infinite samples that were replaced by zero; `wave_headers` those headers; `skipped` packets
+    that could not be decoded.
     """
 
-    def __init__(self, default: SoundFormat | None = None) -> None:
+    def __init__(self, default: SoundFormat | None = None, coding: str | None = None) -> None:
         self.format = default or SoundFormat()
         self.bad_samples = 0
+        self._waves = WaveStream(self.format)
         self._rest = b""
+        self._described = False
+        self._compressed = CompressedSound(coding, self.format.channels) if coding else None
+        self._skipped = 0
 
-    def set_info(self, info) -> None:
+    @property
+    def wave_headers(self) -> int:
+        return self._waves.headers
+
+    @property
+    def skipped(self) -> int:
+        return self._skipped + (self._compressed.skipped if self._compressed else 0)
+
+    def set_info(self, info: Any) -> None:
         """Takes an AudioInfo of either family. Raises InputError and keeps the old format where it is of no use."""
-        self._use(SoundFormat.from_info(info))
+        new, coding = format_of_info(info)
+        self._described = True
+        if coding != (self._compressed.coding if self._compressed else None):
+            self._skipped = self.skipped
+            self._compressed = CompressedSound(coding, new.channels) if coding else None
+        if coding is None:
+            self._use(new)
 
     def reset(self) -> None:
         """Forgets the partial sample that was kept: what comes next does not continue what came before."""
         self._rest = b""
+        self._waves.reset()
+        if self._compressed:
+            self._compressed.reset()
 
-    def decode(self, message) -> np.ndarray:
+    def decode(self, message: Any) -> np.ndarray:
         """The message's samples, (n, channels) float32 in [-1, 1]; n may be 0. Their format is in `self.format`.
+
+        As `pieces`, of sound whose format does not change within a message: where it does, the newest piece.
+        """
+        pieces = self.pieces(message)
+        if not pieces:
+            return np.zeros((0, self.format.channels), np.float32)
+        alike = [p for p, rate in pieces if rate == pieces[-1][1] and p.shape[1] == pieces[-1][0].shape[1]]
+        return np.concatenate(alike) if len(alike) > 1 else alike[0]
+
+    def pieces(self, message: Any) -> list[tuple[np.ndarray, int]]:
+        """The message's sound: ((n, channels) float32 in [-1, 1], rate in Hz), usually one piece or none.
 
         message: AudioData, AudioDataStamped, Audio or AudioStamped of either family. Raises InputError on a
         format that cannot be decoded.
         """
         body = getattr(message, "audio", message)  # the stamped kinds wrap the sound
         if hasattr(body, "audio_data"):
-            self._use(SoundFormat.from_info(body.info))
+            self._use(format_of_info(body.info)[0])
+            packed = body.info.format == 4
             body = body.audio_data
+        else:
+            packed = False
         if hasattr(body, "data"):
-            return self._samples(_bytes(body.data, np.dtype("u1")))
+            return self._bytes(_bytes(body.data, np.dtype("u1")))
         if not hasattr(body, "int16_data"):
             raise InputError(f"message of type {type(message).__name__} is not sound of audio_common_msgs")
         for field in _TYPED_FIELDS:
             data = getattr(body, field)
             if len(data):
-                name = {"float32": "F32", "int32": "S32", "int16": "S16", "int8": "S8", "uint8": "U8"}[field[:-5]]
+                kind = np.dtype(field[:-5])
+                name = (
+                    "S24"
+                    if packed and field == "uint8_data"
+                    else f"{kind.kind.upper().replace('I', 'S')}{8 * kind.itemsize}"
+                )
                 self._use(SoundFormat(name, self.format.channels, self.format.rate))
-                return self._samples(_bytes(data, self.format.dtype))
-        return np.zeros((0, self.format.channels), np.float32)
+                return self._samples(self.format, _bytes(data, kind))
+        return []
+
+    def _bytes(self, data: bytes) -> list[tuple[np.ndarray, int]]:
+        if self._compressed is None and not self._described:
+            coding = coding_of("", data)
+            if coding:
+                self._described = True
+                self._compressed = CompressedSound(coding, self.format.channels)
+        if self._compressed is not None:
+            pieces = _joined(self._compressed.push(data))
+            if pieces:
+                self.format = SoundFormat("F32", pieces[-1][0].shape[1], pieces[-1][1])
+            return pieces
+        return [piece for new, part in self._waves.push(data) for piece in self._samples(new, part)]
 
     def _use(self, new: SoundFormat) -> None:
         if new != self.format:
             self.format, self._rest = new, b""
+        self._waves.format = new
 
-    def _samples(self, data: bytes) -> np.ndarray:
-        dtype, channels = self.format.dtype, self.format.channels
+    def _samples(self, new: SoundFormat, data: bytes) -> list[tuple[np.ndarray, int]]:
+        if new != self.format:  # a WAV header said so
+            self.format, self._rest = new, b""
         data = self._rest + data if self._rest else data
-        whole = len(data) - len(data) % (dtype.itemsize * channels)
+        whole = len(data) - len(data) % new.frame_size
         self._rest = data[whole:]
-        raw = np.frombuffer(data, dtype, whole // dtype.itemsize)
-        if dtype.kind == "f":
-            bad = ~np.isfinite(raw)
-            count = int(bad.sum())
-            samples = np.clip(raw, -1.0, 1.0).astype(np.float32)
-            if count:
-                self.bad_samples += count
-                samples[bad] = 0.0
+        if not whole:
+            return []
+        samples, bad = new.read(data[:whole])
+        self.bad_samples += bad
+        return [(samples, new.rate)]
+
+
+def _joined(pieces: list[tuple[np.ndarray, int]]) -> list[tuple[np.ndarray, int]]:
+    """Neighbours of one rate and as many channels in one array."""
+    out: list[tuple[np.ndarray, int]] = []
+    for samples, rate in pieces:
+        if out and out[-1][1] == rate and out[-1][0].shape[1] == samples.shape[1]:
+            out[-1] = (np.concatenate([out[-1][0], samples]), rate)
         else:
-            samples = raw.astype(np.float32)
-            if dtype.kind == "u":
-                samples -= 128.0
-            samples *= 2.0 ** (1 - 8 * dtype.itemsize)
-        return samples.reshape(-1, channels)
+            out.append((samples, rate))
+    return out
 
 
-def _bytes(data, dtype: np.dtype) -> bytes:
+def _bytes(data: Any, dtype: np.dtype) -> bytes:
     """The bytes of a message's array, whichever of array.array, ndarray, bytes or list carries it."""
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avatar_forcing_ros.timeline import FRAME_RATE
+from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
 
 SILENCE_DB = -90.0
 _FLOOR_START_DB = -50.0  # before anything was heard: an ordinary room
@@ -80,3 +80,20 @@ class SpeechLevel:
         self._peak = max(self._peak, _PEAK_MIN_DB, self._floor + _PEAK_OVER_FLOOR_DB)
         strength = (over - _OFF_DB) / (self._peak - self._floor - _OFF_DB)
         return Level(db, self._floor, min(1.0, max(0.0, strength)), self._hang > 0)
+
+
+def speech_level(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(strength (n,) 0..1, sounding (n,) bool) of a voice, frame by frame, as audio/level.py follows it.
+
+    A sounding frame is loud enough to be speech; the pauses within words that `active` bridges are not.
+    """
+    level = SpeechLevel()
+    levels = [level.push(frame) for frame in samples.reshape(-1, SAMPLES_PER_FRAME)]
+    strength = np.array([one.strength for one in levels])
+    return strength, np.array([one.active for one in levels], bool) & (strength > 0)
+
+
+def runs(mask: np.ndarray) -> np.ndarray:
+    """Stretches of True in a mask (n,): (k, 2) of first frame and frame after the last."""
+    edges = np.diff(np.concatenate([[0], np.asarray(mask, np.int8), [0]]))
+    return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1)

@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
 from avatar_forcing_ros.audio.level import SpeechLevel
+from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
 
 START_RMS = 0.06  # of full scale, -24 dB: usual speech before any has been heard
 LEAST_RMS = 0.003  # -50 dB: quieter speech is not raised further
@@ -38,7 +38,7 @@ class SpeechNormaliser:
         self._level = SpeechLevel()
         self._mean_db = 20.0 * math.log10(START_RMS) - POWER_OVER_MEAN_DB
         self._gain = 1.0 / START_RMS
-        self._spoken_frames = START_WEIGHT_FRAMES
+        self._spoken_frames: float = START_WEIGHT_FRAMES
         self._noise = np.random.default_rng(self._seed)
 
     def push(self, samples: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:

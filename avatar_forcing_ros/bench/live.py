@@ -8,20 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avatar_forcing_ros.assets import SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
-from avatar_forcing_ros.session import Session
+from avatar_forcing_ros.run.session import Session
 
-COMMITS = (2, 5, 10)
+COMMITS = (1, 2, 5, 10)
 
 
 def benchmark_live(
-    seconds: float = 60.0, generator: str = "embedded", commits: tuple[int, ...] = COMMITS, show: Callable[[str], object] = print
+    seconds: float = 60.0,
+    generator: str = "embedded",
+    commits: tuple[int, ...] = COMMITS,
+    show: Callable[[str], object] = print,
 ) -> list[dict]:
     """`seconds` of the graph with every number of frames committed per step, one after the other. Needs ROS.
 
     Returns for each a run's figures (report.py) with `commit_frames`, and `sessions`: how many faces the machine's
     processors would hold by what this one took.
     """
-    from avatar_forcing_ros.supervisor import run_live
+    from avatar_forcing_ros.run.live import run_live
 
     rows = []
     for commit in commits:
@@ -30,7 +33,7 @@ def benchmark_live(
                 out=str(Path(folder) / "bench.mp4"), user_video=str(SAMPLE_USER_VIDEO), avatar_audio=str(SAMPLE_AVATAR_AUDIO),
                 generator=generator, commit=commit, loop=True, duration=seconds,
             )  # fmt: skip
-            session.check(False)
+            session.check(offline=False)
             figures = run_live(session)
         cores = len(os.sched_getaffinity(0))
         figures |= {"commit_frames": commit, "seconds": seconds, "cores": cores}

@@ -16,8 +16,8 @@ import psutil
 import torch
 from torch import Tensor
 
+from avatar_forcing_ros.bench.plain_network import PlainStream, decode
 from avatar_forcing_ros.models import Anchor, AvatarForcing, Identity, ModelConfig, MotionStream
-from avatar_forcing_ros.models.plain import PlainStream, decode
 from avatar_forcing_ros.models.rolling_audio import WINDOW_FRAMES
 from avatar_forcing_ros.models.runtime import prepare, resolve_device, resolve_precision, speed_up
 from avatar_forcing_ros.timeline import BLOCK_FRAMES, FRAME_RATE, SAMPLES_PER_FRAME
@@ -25,6 +25,7 @@ from avatar_forcing_ros.timeline import BLOCK_FRAMES, FRAME_RATE, SAMPLES_PER_FR
 
 def benchmark(
     config: ModelConfig | None = None,
+    *,
     device: str = "auto",
     precision: str = "auto",
     compile_mode: str = "none",
@@ -206,7 +207,9 @@ def soak(
     session, when allocators have settled.
     """
     torch.manual_seed(0)
-    model = AvatarForcing(config or ModelConfig.embedded(width=64, depth=2, audio_width=32)).eval().requires_grad_(False)
+    model = (
+        AvatarForcing(config or ModelConfig.embedded(width=64, depth=2, audio_width=32)).eval().requires_grad_(False)
+    )
     size = model.config
     stream = DriftingStream(
         size, model.dual_motion_encoder, model.transformer, Identity(torch.zeros(1, size.motion_dim)), anchor=anchor
@@ -244,8 +247,8 @@ class DriftingStream(MotionStream):
 
     push = 0.01  # per frame, in units of the latent
 
-    def _denoise(self, latents: Tensor, context: int, *rest) -> Tensor:
-        made = super()._denoise(latents, context, *rest)
+    def _denoise(self, latents: Tensor, context: int, **rest) -> Tensor:
+        made = super()._denoise(latents, context, **rest)
         if context:
             count = made.shape[1] - context
             walk = 0.02 * made[0, context:, 0].cumsum(0) + self.push * torch.arange(1, count + 1, device=made.device)
@@ -270,7 +273,11 @@ def _memory_mb(device: torch.device) -> float:
 
 
 def _machine(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {platform.processor() or platform.machine()}"
+    return (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"CPU {platform.processor() or platform.machine()}"
+    )
 
 
 def _weights_mb(module: torch.nn.Module) -> float:

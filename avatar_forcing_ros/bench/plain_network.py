@@ -26,7 +26,7 @@ class PlainStream:
 
     model: AvatarForcing
     identity: Identity
-    steps: int = 10
+    passes: int = 10
     audio_guidance: float = 2.0
     user_guidance: float = 1.0
     frame: int = 0  # absolute number of the next frame
@@ -44,7 +44,7 @@ class PlainStream:
         if context:
             signals = tuple(torch.cat([a, b], 1) for a, b in zip(self.signals, signals))
             x = torch.cat([self.latents, x], 1)
-        times = np.linspace(1000.0, 0.0, self.steps - 1)
+        times = np.linspace(1000.0, 0.0, self.passes - 1)
         table = np.linspace(1.0, 0.0, 1000)
         sigmas = [table[np.abs(1000.0 * table - t).argmin()] for t in times] + [0.0]
         for t, sigma, following in zip(times, sigmas, sigmas[1:]):
@@ -167,6 +167,7 @@ def decode(model: AvatarForcing, identity: Identity, latents: Tensor) -> Tensor:
 
 
 def _decode_one(model: AvatarForcing, identity: Identity, latent: Tensor) -> Tensor:
+    assert model.autoencoder is not None
     decoder = model.autoencoder.decoder
 
     def styled(layer: StyledConv, x: Tensor) -> Tensor:
@@ -184,7 +185,9 @@ def _decode_one(model: AvatarForcing, identity: Identity, latent: Tensor) -> Ten
         grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)[None] + flow[:, :2].tanh().permute(0, 2, 3, 1)
         mask = flow[:, 2:].sigmoid()
         warped = F.grid_sample(feature, grid, align_corners=False) * mask
-        painted = F.leaky_relu(F.conv2d(warped, stage.rgb.weight) + stage.rgb.activation_bias, 0.2) * GAIN + stage.rgb.bias
+        painted = (
+            F.leaky_relu(F.conv2d(warped, stage.rgb.weight) + stage.rgb.activation_bias, 0.2) * GAIN + stage.rgb.bias
+        )
         rgb = painted if rgb is None else painted + upsample(rgb)
         x = warped + x * (1 - mask)
     return rgb

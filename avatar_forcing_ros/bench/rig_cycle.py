@@ -12,13 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar_forcing_ros.media.reader import open_media, video_on_grid
-from avatar_forcing_ros.motion import Avatar, landmarks, rig
-from avatar_forcing_ros.motion.expression import expression_of
-from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh
-from avatar_forcing_ros.motion.photo import read_picture
-from avatar_forcing_ros.motion.portrait import PortraitAvatar
-from avatar_forcing_ros.motion.tracker import FaceTracker
+from avatar_forcing_ros.media.grid import video_on_grid
+from avatar_forcing_ros.media.open import open_media
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.base import Avatar
+from avatar_forcing_ros.motion.portrait.avatar import PortraitAvatar
+from avatar_forcing_ros.motion.portrait.photo import read_picture
+from avatar_forcing_ros.motion.tracking import landmarks
+from avatar_forcing_ros.motion.tracking.expression import expression_of
+from avatar_forcing_ros.motion.tracking.tracker import FaceTracker
+from avatar_forcing_ros.motion.tracking.video_mesh import VideoMesh
 from avatar_forcing_ros.timeline import FRAME_RATE
 
 SMILE = ("mouthSmileLeft", "mouthSmileRight")
@@ -44,14 +47,15 @@ REST_FRAMES, EACH, PAUSE, MIXED_FRAMES = 40, 26, 5, 150
 
 @dataclass(frozen=True)
 class Cycle:
-    """drawn, tracked, measured: (n, 32), the last by MediaPipe's landmarks. confidence: (n,). stretches: by name.
+    """drawn, tracked, measured: (n, 32), the last by MediaPipe's landmarks, None where they were not looked at. confidence: (n,).
+    stretches: by name.
 
     true: as `measured`, by landmarks that lie where they were drawn; None for a face without points.
     """
 
     drawn: np.ndarray
     tracked: np.ndarray
-    measured: np.ndarray
+    measured: np.ndarray | None
     true: np.ndarray | None
     confidence: np.ndarray
     stretches: dict[str, slice]
@@ -63,13 +67,15 @@ class Cycle:
         a, b = a - a.mean(), b - b.mean()
         return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-9)), float(a @ b / (a @ a))
 
-    def required(self, by: str = "tracked") -> dict[str, tuple[float, float, bool, bool]]:
-        """Of every coefficient of `REQUIRED`: correlation, amplitude, and whether either misses what is asked."""
+    def required(self, by: str = "tracked", rounding: float = 0.0) -> dict[str, tuple[float, float, bool, bool]]:
+        """Of every coefficient of `REQUIRED`: correlation, amplitude, and whether either misses what is asked by more than
+        `rounding`."""
+        low, high = AMPLITUDE
         found = {}
         for names, least in REQUIRED.items():
             for name in names:
                 r, amplitude = self.agreement("+".join(names), name, by)
-                found[name] = (r, amplitude, r < least, not AMPLITUDE[0] <= amplitude <= AMPLITUDE[1])
+                found[name] = (r, amplitude, r < least - rounding, not low - rounding <= amplitude <= high + rounding)
         return found
 
 
@@ -81,17 +87,26 @@ def picture_of(source: str | Path) -> np.ndarray:
         return next(image for _, image in video_on_grid(reader))
 
 
-def sequence() -> tuple[np.ndarray, dict[str, slice]]:
-    """Motions (n, 32) and {name of a stretch: slice}. Names are coefficients joined by +, and MIXED."""
+def sequence(only_required: bool = False) -> tuple[np.ndarray, dict[str, slice]]:
+    """Motions (n, 32) and {name of a stretch: slice}. Names are coefficients joined by +, and MIXED.
+
+    only_required: the stretches of `REQUIRED` alone.
+    """
     parts, stretches, at = [np.zeros((REST_FRAMES, rig.DIM))], {}, REST_FRAMES
     phase = np.linspace(0, 1, EACH)
     for names, amplitude, both_ways in _STRETCHES:
+        if only_required and names not in REQUIRED:
+            continue
         part = np.zeros((EACH + PAUSE, rig.DIM))
         for name in names:
-            part[:EACH, rig.INDEX[name]] = amplitude * (np.sin(2 * np.pi * phase) if both_ways else np.sin(np.pi * phase) ** 2)
+            part[:EACH, rig.INDEX[name]] = amplitude * (
+                np.sin(2 * np.pi * phase) if both_ways else np.sin(np.pi * phase) ** 2
+            )
         stretches["+".join(names)] = slice(at, at + EACH)
         parts.append(part)
         at += len(part)
+    if only_required:
+        return np.concatenate(parts).astype(np.float32), stretches
     t = np.arange(MIXED_FRAMES) / FRAME_RATE
     part = np.zeros((MIXED_FRAMES, rig.DIM))
     lids = np.zeros(MIXED_FRAMES)
@@ -110,21 +125,27 @@ def sequence() -> tuple[np.ndarray, dict[str, slice]]:
     return np.concatenate([*parts, part]).astype(np.float32), stretches
 
 
-def run_cycle(avatar: Avatar) -> Cycle:
+def run_cycle(avatar: Avatar, only_required: bool = False) -> Cycle:
     """Draws the sequence with a face of the rig and tracks its pictures. Deterministic; some seconds. Raises InputError for a
-    face that the tracker does not find."""
-    drawn, stretches = sequence()
-    faces, seen, true = [], [], []
-    mesh = open_face_mesh(max_num_faces=1, refine_landmarks=True)
+    face that the tracker does not find.
+
+    only_required: the stretches of `REQUIRED` alone, by the tracker alone, in a third of the time.
+    """
+    drawn, stretches = sequence(only_required)
+    faces: list = []
+    seen: list = []
+    true: list = []
+    mesh = VideoMesh()
     tracker = FaceTracker(neutral=avatar.render(rig.neutral()))
-    with contextlib.closing(tracker), contextlib.closing(mesh):
+    with contextlib.closing(tracker):
         for i, motion in enumerate(drawn):
             picture = avatar.render(motion)
             faces.append(tracker.track(picture, i / FRAME_RATE))
-            found = mesh.process(picture).multi_face_landmarks
+            if only_required:
+                continue
+            found = mesh.process(picture)
             if found:
-                scale = np.array([picture.shape[1], -picture.shape[0], -picture.shape[1]])
-                last = _measured(np.array([(p.x, p.y, p.z) for p in found[0].landmark]) * scale)
+                last = _measured(found[0] * (1, -1, -1))
             elif not seen:
                 last = (landmarks.TYPICAL, landmarks.Pose(np.eye(3), 1.0, np.zeros(3), 1.0))
             seen.append(last)
@@ -133,7 +154,8 @@ def run_cycle(avatar: Avatar) -> Cycle:
                 points = np.vstack([points, np.repeat(points[:1], landmarks.COUNT - len(points), axis=0)])
                 true.append(_measured(points, by_mesh=False))
     tracked, confidence = np.array([f.motion for f in faces]), np.array([f.confidence for f in faces])
-    return Cycle(drawn, tracked, _latents(seen), _latents(true) if true else None, confidence, stretches)
+    by_mesh, by_points = (_latents(looks) if looks else None for looks in (seen, true))
+    return Cycle(drawn, tracked, by_mesh, by_points, confidence, stretches)
 
 
 def _measured(points: np.ndarray, by_mesh: bool = True) -> tuple[np.ndarray, landmarks.Pose]:

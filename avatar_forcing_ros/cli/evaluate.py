@@ -5,42 +5,72 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 
 from avatar_forcing_ros.errors import InputError
 
 MODELS = {
-    "reflex": "the rules without weights",
-    "reflex_no_user": "the same, fed no user",
+    "reflex": "the baseline without a network",
+    "reflex_no_user": "the baseline without the user's signals",
     "before": "the network before the preference training (--before)",
-    "embedded": "the network (--weights)",
-    "no_user": "the same, fed no user",
+    "embedded": "the embedded network, or that of --weights",
+    "no_user": "that network without the user's signals",
 }
 
 
 def add_evaluate(commands) -> None:
     """Registers the subcommand."""
     evaluate = commands.add_parser(
-        "evaluate", help="measure how models speak, react and live, beside the true motion",
-        description="One table for all models: lips on real speakers, reactions in held-out made conversations, "
-        "liveliness, drift. Models: " + "; ".join(f"{name}, {meaning}" for name, meaning in MODELS.items())
-        + "; NAME=FILE, other weights under a name of yours.",
+        "evaluate", help="measure how models move their lips, react and stay lively, beside the true motion",
+        description="One table for all models: lips on real speakers, reactions in held-out synthetic conversations, "
+        "liveliness, drift. " + " ".join(f"Model {name}: {meaning}." for name, meaning in MODELS.items())
+        + " Model NAME=FILE: other weights under a name of your own.",
     )  # fmt: skip
     add = evaluate.add_argument
-    add("--models", default="", metavar="A,B", help="default: reflex,embedded,no_user, and before where it is given")
-    add("--weights", default="", metavar="FILE", help="of embedded; default: those in the box")
+    add(
+        "--models",
+        default="",
+        metavar="A,B",
+        help="models to measure (default: reflex,embedded,no_user, and before with --before)",
+    )
+    add("--weights", default="", metavar="FILE", help="weights of the model embedded (default: those of this package)")
     add("--before", default="", metavar="FILE", help="weights before the preference training")
     add("--speakers", default="", metavar="DIR", help="videos of talking people, for the lips")
-    add("--conversations", type=int, default=20, metavar="N", help="held-out ones (default 20; 0: none)")
-    add("--seconds", type=float, default=60.0, metavar="S", help="length of each (default 60)")
+    add(
+        "--conversations",
+        type=int,
+        default=20,
+        metavar="N",
+        help="number of held-out conversations (default 20; 0: none)",
+    )
+    add("--seconds", type=float, default=60.0, metavar="S", help="length of each conversation (default 60)")
     add("--drift-minutes", type=float, default=30.0, metavar="M", help="length of the long run (default 30; 0: none)")
-    add("--commit", type=int, default=None, metavar="S", help="frames that a step commits (default: the model's)")
-    add("--known", type=int, default=None, metavar="K", help="frames that have come when a step begins (default: as live)")
+    add("--commit", type=int, default=None, metavar="FRAMES", help="frames that a step commits (default: the model's)")
+    add(
+        "--known",
+        type=int,
+        default=None,
+        metavar="K",
+        help="frames of a block that have arrived when its step begins (default: as live)",
+    )
     add("--passes", type=int, default=None, metavar="N", help="network passes per block (default: the network's)")
-    add("--audio-guidance", type=float, default=None, metavar="G", help="of the networks (default: the network's)")
-    add("--user-guidance", type=float, default=None, metavar="G", help="of the networks (default: the network's)")
-    add("--user-video", default="", metavar="VIDEO", help="a real user, for the sample measure")
-    add("--avatar-audio", default="", metavar="SOUND", help="the avatar's speech in it (default: it is silent)")
-    add("--seed", type=int, default=0)
+    add(
+        "--audio-guidance",
+        type=float,
+        default=None,
+        metavar="G",
+        help="guidance scale of the avatar's speech (default: the network's)",
+    )
+    add(
+        "--user-guidance",
+        type=float,
+        default=None,
+        metavar="G",
+        help="guidance scale of the user (default: the network's)",
+    )
+    add("--user-video", default="", metavar="VIDEO", help="video of a real user, for the sample measure")
+    add("--avatar-audio", default="", metavar="SOUND", help="the avatar's speech with that video (default: silence)")
+    add("--seed", type=int, default=0, help="seed of conversations and noise (default 0)")
     add("--json", default="", metavar="FILE", help="write the figures")
     add("--plots", default="", metavar="DIR", help="write plots of lips, smiles and gain")
     evaluate.set_defaults(work=_evaluate)
@@ -50,7 +80,7 @@ def candidates(names: list[str], weights: str = "", before: str = "", options: d
     """The models by name, ready for `evaluate`. options: of the networks, fields of NetworkOptions. Raises InputError for an unknown
     name or weights that do not fit."""
     from avatar_forcing_ros.generators import make_generator
-    from avatar_forcing_ros.learning.evaluate import Candidate
+    from avatar_forcing_ros.learning.evaluation.evaluate import Candidate
 
     made, found = {}, {}
     for name in names:
@@ -58,7 +88,7 @@ def candidates(names: list[str], weights: str = "", before: str = "", options: d
         if name not in MODELS and not file:
             raise InputError(f"model '{name}' is unknown; use some of {', '.join(MODELS)}, or NAME=FILE for weights")
         if name in found or (name in MODELS and file):
-            raise InputError(f"model '{name}' is named twice, or is no free name for {file or 'weights'}")
+            raise InputError(f"model '{name}' is given twice, or is no free name for {file or 'weights'}")
         if name == "before" and not before:
             raise InputError("model 'before' needs --before FILE, the weights before the preference training")
         back_end = "reflex" if name.startswith("reflex") and not file else "embedded"
@@ -66,23 +96,28 @@ def candidates(names: list[str], weights: str = "", before: str = "", options: d
         if key not in made:
             made[key] = make_generator(*key, options)
         generator = made[key]
-        found[name] = Candidate(
-            lambda seed, commit, generator=generator: generator.open(None, seed, commit), user="no_user" not in name
-        )
+        found[name] = Candidate(partial(generator.open, None), user="no_user" not in name)
     return found
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    from avatar_forcing_ros.run.threads import few_threads
+
+    few_threads()
     from tqdm import tqdm
 
-    from avatar_forcing_ros.learning.evaluate import evaluate
-    from avatar_forcing_ros.learning.evaluate_report import print_table, write_figures, write_plots
+    from avatar_forcing_ros.learning.evaluation.evaluate import evaluate
+    from avatar_forcing_ros.learning.evaluation.tables import print_table, write_figures, write_plots
 
     if arguments.avatar_audio and not arguments.user_video:
-        raise InputError("--avatar-audio belongs to the sample measure: give --user-video as well")
+        raise InputError("--avatar-audio belongs to the sample measure: give --user-video too")
     chosen = arguments.models or ("reflex,before,embedded,no_user" if arguments.before else "reflex,embedded,no_user")
     names = [name for part in chosen.split(",") if (name := part.strip())]
-    given = {"steps": arguments.passes, "audio_guidance": arguments.audio_guidance, "user_guidance": arguments.user_guidance}
+    given = {
+        "passes": arguments.passes,
+        "audio_guidance": arguments.audio_guidance,
+        "user_guidance": arguments.user_guidance,
+    }
     options = {name: value for name, value in given.items() if value is not None}
     models = candidates(names, arguments.weights, arguments.before, options)
     interval = 0.3 if sys.stderr.isatty() else 30.0
@@ -96,12 +131,17 @@ def _evaluate(arguments: argparse.Namespace) -> None:
                 bar.set_description_str(what)
 
         result = evaluate(
-            models, arguments.speakers or None, arguments.conversations, arguments.seconds, arguments.drift_minutes,
-            (arguments.user_video, arguments.avatar_audio) if arguments.user_video else None,
-            arguments.commit, arguments.known, arguments.seed, show,
+            models, speakers=arguments.speakers or None, conversations=arguments.conversations, seconds=arguments.seconds,
+            drift_minutes=arguments.drift_minutes,
+            sample=(arguments.user_video, arguments.avatar_audio) if arguments.user_video else None,
+            commit=arguments.commit, known=arguments.known, seed=arguments.seed, progress=show,
         )  # fmt: skip
         bar.set_description_str("done")
-    result.figures["settings"] |= {"weights": arguments.weights or None, "before": arguments.before or None, "network": options}
+    result.figures["settings"] |= {
+        "weights": arguments.weights or None,
+        "before": arguments.before or None,
+        "network": options,
+    }
     print_table(result.figures)
     if arguments.json:
         write_figures(arguments.json, result.figures)

@@ -8,58 +8,74 @@ from dataclasses import replace
 from pathlib import Path
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning.synthesizers import INSTALL
+from avatar_forcing_ros.learning.world.voices.synthesizers import INSTALL
 
-
-CHANGES = ("corpus", "valid", "start", "teacher", "steps", "seed", "device", "threads")  # keys of a recipe that are options too
+CHANGES = (
+    "corpus",
+    "valid",
+    "start",
+    "teacher",
+    "training_steps",
+    "seed",
+    "device",
+    "threads",
+)  # keys of a recipe that are options too
 
 
 def add_learning(commands) -> None:
     """Registers the commands with argparse."""
-    learning = commands.add_parser("learning", help="make or prepare conversations to learn from (docs/conversations.md)")
+    learning = commands.add_parser(
+        "learning", help="make or prepare conversations to learn from (docs/conversations.md)"
+    )
     works = learning.add_subparsers(dest="what", required=True, metavar="make|prepare|average")
     make = works.add_parser(
         "make", help="make synthetic conversations",
         description=f"Makes a corpus of two-person conversations with free synthesizers ({INSTALL}). "
-        "May be stopped and started again: what is there is kept.",
+        "It can be stopped and started again: finished files are kept.",
     )  # fmt: skip
-    make.add_argument("folder", metavar="DIR")
-    make.add_argument("--hours", type=float, default=8.0, help="of conversation (default 8)")
-    make.add_argument("--seed", type=int, default=1)
-    make.add_argument("--held-out", action="store_true", help="with voices that a corpus for training never has")
-    make.add_argument("--processes", type=int, default=2)
+    make.add_argument("folder", metavar="DIR", help="folder of the corpus")
+    make.add_argument("--hours", type=float, default=8.0, help="hours of conversation (default 8)")
+    make.add_argument("--seed", type=int, default=1, help="seed of everything that is drawn (default 1)")
+    make.add_argument("--held-out", action="store_true", help="use the voices that are kept out of training")
+    make.add_argument("--processes", type=int, default=2, help="processes that work at once (default 2)")
     make.set_defaults(work=_make)
     prepare = works.add_parser(
-        "prepare", help="recordings of real conversations become a corpus",
-        description="DIR holds pairs of videos NAME_a.mp4, NAME_b.mp4: each one person with the own sound.",
+        "prepare", help="make a corpus of recordings of real conversations",
+        description="DIR holds pairs of videos, NAME_a.mp4 and NAME_b.mp4. Each shows one person with that person's sound.",
     )  # fmt: skip
-    prepare.add_argument("folder", metavar="DIR")
-    prepare.add_argument("out", metavar="CORPUS")
-    prepare.add_argument("--space", default="rig", help="rig (default: the tracker), or lia512 (the published auto-encoder)")
+    prepare.add_argument("folder", metavar="DIR", help="folder of the recordings")
+    prepare.add_argument("out", metavar="CORPUS", help="folder of the corpus to write")
+    prepare.add_argument(
+        "--space", default="rig", help="rig (default: the tracker), or lia512 (the published auto-encoder)"
+    )
     prepare.add_argument("--weights", default="", metavar="DIR", help="the authors' weights, for lia512")
     prepare.add_argument("--pairs", default=None, metavar="FILE", help="CSV or YAML that lists the pairs")
     prepare.set_defaults(work=_prepare)
 
     average = works.add_parser(
-        "average", help="the mean of networks",
-        description="Writes the weighted mean of networks that one training led to, or one network as it is; with --half as it "
-        "is shipped.",
+        "average", help="write the mean of networks",
+        description="Writes the weighted mean of networks of one training, or one network unchanged. --half writes it "
+        "as the package ships it.",
     )  # fmt: skip
-    average.add_argument("files", metavar="FILE[=SHARE]", nargs="+", help="share: of the mean (default 1)")
-    average.add_argument("--out", required=True, metavar="OUT.safetensors")
-    average.add_argument("--half", action="store_true", help="in float16: half as large")
+    average.add_argument(
+        "files", metavar="FILE[=SHARE]", nargs="+", help="a network, and its share of the mean (default 1)"
+    )
+    average.add_argument("--out", required=True, metavar="OUT.safetensors", help="the file to write")
+    average.add_argument("--half", action="store_true", help="write float16, half as large")
     average.set_defaults(work=_average)
     train = commands.add_parser(
         "train", help="train a network (docs/training.md)",
-        description="Trains by a recipe of config/learning/ and writes DIR/model.safetensors, checkpoint.pt, log.jsonl and "
+        description="Trains a network by a recipe (see config/learning/) and writes DIR/model.safetensors, checkpoint.pt, log.jsonl and "
         "training.png.",
     )  # fmt: skip
-    train.add_argument("recipe", metavar="YAML")
-    train.add_argument("--out", required=True, metavar="DIR")
+    train.add_argument("recipe", metavar="YAML", help="the recipe")
+    train.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
     train.add_argument("--resume", action="store_true", help="go on from DIR/checkpoint.pt")
     for name in CHANGES:
-        kind = int if name in ("steps", "seed", "threads") else str
-        train.add_argument(f"--{name}", type=kind, default=None, help=f"instead of the recipe's {name}")
+        kind = int if name in ("training_steps", "seed", "threads") else str
+        train.add_argument(
+            f"--{name.replace('_', '-')}", type=kind, default=None, help=f"instead of the recipe's {name}"
+        )
     train.set_defaults(work=_train)
 
 
@@ -70,7 +86,7 @@ def _bar(**settings):
 
 
 def _make(arguments: argparse.Namespace) -> None:
-    from avatar_forcing_ros.learning.corpus import make_corpus
+    from avatar_forcing_ros.learning.data.corpus import make_corpus
 
     with _bar(desc="corpus", unit=" shards") as bar:
 
@@ -78,12 +94,15 @@ def _make(arguments: argparse.Namespace) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        make_corpus(arguments.folder, arguments.hours, arguments.seed, arguments.held_out, arguments.processes, show)
+        make_corpus(
+            arguments.folder, arguments.hours, arguments.seed,
+            held_out=arguments.held_out, processes=arguments.processes, progress=show,
+        )  # fmt: skip
     print(f"{arguments.folder}: {arguments.hours:g} hours of synthetic conversation")
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    from avatar_forcing_ros.learning.prepare import prepare_folder
+    from avatar_forcing_ros.learning.data.prepare import prepare_folder
 
     with _bar(desc="recordings", unit=" pairs") as bar:
 
@@ -93,7 +112,12 @@ def _prepare(arguments: argparse.Namespace) -> None:
             bar.update(done - bar.n)
 
         left_out = prepare_folder(
-            arguments.folder, arguments.out, arguments.space, arguments.weights, arguments.pairs, progress=show
+            arguments.folder,
+            arguments.out,
+            space=arguments.space,
+            weights=arguments.weights,
+            pairs=arguments.pairs,
+            progress=show,
         )
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
@@ -103,7 +127,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
 def _average(arguments: argparse.Namespace) -> None:
     import torch
 
-    from avatar_forcing_ros.media.writer import refuse_to_overwrite
+    from avatar_forcing_ros.media.video_writer import refuse_to_overwrite
     from avatar_forcing_ros.models.weights import average_weights, save_model
 
     shares = {}
@@ -120,18 +144,20 @@ def _average(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from avatar_forcing_ros.learning.recipe import Recipe
-    from avatar_forcing_ros.learning.train import Trainer
+    from avatar_forcing_ros.learning.training.recipe import Recipe
+    from avatar_forcing_ros.learning.training.trainer import Trainer
 
     recipe = Recipe.read(arguments.recipe, **{name: getattr(arguments, name) for name in CHANGES})
     if not recipe.corpus:
-        raise InputError(f"{arguments.recipe}: names no corpus; give --corpus DIR, or make one with `avatar-forcing learning make`")
+        raise InputError(
+            f"{arguments.recipe}: names no corpus; give --corpus DIR, or make one with `avatar-forcing learning make`"
+        )
     if recipe.valid and not Path(recipe.valid).is_dir() and arguments.valid is None:
-        print(f"{recipe.valid}: not there, training goes without validation", file=sys.stderr)
+        print(f"{recipe.valid}: no such folder; training without validation", file=sys.stderr)
         recipe = replace(recipe, valid="")
     trainer = Trainer(recipe, arguments.out, arguments.resume)
-    with _bar(desc="training", unit=" steps", total=recipe.steps, initial=trainer.step) as bar:
+    with _bar(desc="training", unit=" steps", total=recipe.training_steps, initial=trainer.step) as bar:
         for row in trainer.steps():
             bar.update(row["step"] - bar.n)
             bar.set_postfix_str(f"loss {row['loss']:.3f}", refresh=False)
-    print(f"{trainer.out}/model.safetensors: trained for {trainer.step} steps; the losses are in training.png")
+    print(f"{trainer.out}/model.safetensors: trained for {trainer.step} training steps; the losses are in training.png")

@@ -17,7 +17,7 @@ MAX_SEED = 2**31 - 1
 LOOK_AHEAD = 2  # frames of the avatar's speech that a rolling step waits for beyond those that it commits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BlockSignals:
     """The signals of one block of n frames, on the frame clock. Missing signals are zeros with a False mask.
 
@@ -44,9 +44,12 @@ class BlockSignals:
 
 
 class GeneratorStream(Protocol):
-    block_frames: int  # frames of signals that a step takes
-    commit_frames: int  # frames of motion that a step returns; the next step begins so many frames later
+    commit_frames: int  # frames of motion that a step returns; the next step begins so many frames later. May be changed between steps
     frame_causal: bool  # a frame of motion uses the signals up to its own only; else those of the whole block
+
+    @property
+    def block_frames(self) -> int:
+        """Frames of signals that a step takes."""
 
     def step(self, signals: BlockSignals) -> np.ndarray:
         """Signals of `block_frames` frames, the later ones as far as they are known -> the motion latents
@@ -54,6 +57,12 @@ class GeneratorStream(Protocol):
 
     def reset(self) -> None:
         """Forget the session: the next step is as the first after opening."""
+
+
+def frames_known(stream: GeneratorStream, commit_frames: int | None = None) -> int:
+    """How many frames of a step's signals are there when it begins: those that it commits (or commit_frames), and LOOK_AHEAD
+    more, as far as its block goes. A live node need not wait for more than the committed ones of a frame-causal stream."""
+    return min((commit_frames or stream.commit_frames) + LOOK_AHEAD, stream.block_frames)
 
 
 class Generator(Protocol):

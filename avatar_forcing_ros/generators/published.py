@@ -9,7 +9,8 @@ import torch
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.base import checked_commit
-from avatar_forcing_ros.generators.network import NetworkOptions, NetworkStream, open_stream
+from avatar_forcing_ros.generators.network import NetworkOptions, NetworkStream
+from avatar_forcing_ros.generators.torch_network import TorchNetwork
 from avatar_forcing_ros.models import AvatarForcing, Identity, load_model
 from avatar_forcing_ros.models.runtime import prepare, resolve_device, resolve_precision
 from avatar_forcing_ros.motion.neural import SPACE, portrait_image
@@ -48,14 +49,18 @@ class PublishedGenerator:
         Takes seconds: it belongs into a node's configure, before the session. Raises InputError without a face.
         """
         if portrait is None:
-            raise InputError("the generator 'published' needs a portrait: set the parameter `portrait` to an image file")
-        image = portrait_image(portrait, self.model.config.image_size)
+            raise InputError(
+                "the generator 'published' needs a portrait: set the parameter `portrait` to an image file"
+            )
+        autoencoder, side = self.model.autoencoder, self.model.config.image_size
+        assert autoencoder is not None and side is not None
+        image = portrait_image(portrait, side)
         with torch.inference_mode():
-            identity = self.model.encode_identity(image.to(self.model.autoencoder.basis.device))
+            identity = self.model.encode_identity(image.to(autoencoder.basis.device))
         # The motion generator draws nothing: let go of the features.
         return self.open_identity(Identity(identity.motion), seed, commit_frames)
 
     def open_identity(self, identity: Identity, seed: int = 0, commit_frames: int | None = None) -> NetworkStream:
         """As `open`, for an identity that is already encoded."""
         commit = checked_commit(commit_frames, self.model.config.block_frames)
-        return open_stream(self.model, identity, self.options, seed, commit)
+        return NetworkStream(TorchNetwork(self.model, identity, self.options, seed, commit), seed)

@@ -17,9 +17,9 @@ import numpy as np
 
 from avatar_forcing_ros.audio.level import SpeechLevel
 from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.generators.base import BlockSignals, checked_commit
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import BLOCK_FRAMES, FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
-from avatar_forcing_ros.generators.base import BlockSignals, checked_commit
 
 MIRROR_DELAY_FRAMES = 6  # 240 ms: people mirror each other later than that, but the rest of the chain adds its own
 SMILE_GAIN = 0.9
@@ -27,13 +27,7 @@ HEAD_GAIN = 0.45
 COMMIT_FRAMES = 2  # the default; the motion is the same for every length
 
 _I = rig.INDEX
-_SMILE = [_I["mouthSmileLeft"], _I["mouthSmileRight"]]
-_SQUINT = [_I["eyeSquintLeft"], _I["eyeSquintRight"]]
-_BLINK = [_I["eyeBlinkLeft"], _I["eyeBlinkRight"]]
-_STRETCH = [_I["mouthStretchLeft"], _I["mouthStretchRight"]]
-_BROW_OUT = [_I["browOuterUpLeft"], _I["browOuterUpRight"]]
-_HEAD = [_I["headYaw"], _I["headPitch"], _I["headRoll"]]
-_MIRRORED = [*_HEAD, _I["browInnerUp"], *_SMILE]
+_MIRRORED = [*rig.TURN, _I["browInnerUp"], *rig.SMILE]
 
 _BLINKS = ((0.7, 1.0, 0.45), (0.6, 1.0, 0.8, 0.3), (0.5, 1.0, 1.0, 0.6, 0.2))  # 120, 160, 200 ms
 _NOD_FRAMES = 22
@@ -95,7 +89,7 @@ class Lips:
         self._hiss = _toward(self._hiss, hiss, 0.6, 0.5)
         mouth = rig.neutral()
         mouth[_I["jawOpen"]] = 0.33 * self._jaw * (1.0 - 0.6 * self._hiss)
-        mouth[_STRETCH] = 0.30 * self._spread + 0.12 * self._hiss
+        mouth[rig.STRETCH] = 0.30 * self._spread + 0.12 * self._hiss
         mouth[_I["mouthPucker"]] = 0.35 * self._round
         mouth[_I["mouthFunnel"]] = 0.30 * self._round * min(1.0, 2.0 * self._jaw) + 0.12 * self._hiss
         mouth[_I["mouthUpperUp"]] = 0.16 * self._jaw + 0.10 * self._hiss
@@ -133,8 +127,12 @@ class ReflexStream:
 
     def __init__(self, seed: int, commit_frames: int = COMMIT_FRAMES) -> None:
         self._seed = seed
-        self.block_frames = self.commit_frames = commit_frames
+        self.commit_frames = commit_frames  # may be changed between steps
         self.reset()
+
+    @property
+    def block_frames(self) -> int:
+        return self.commit_frames
 
     def reset(self) -> None:
         self._rng = np.random.default_rng(self._seed)
@@ -184,7 +182,15 @@ class ReflexStream:
             ]
         )  # fmt: skip
 
-    def _step(self, voice, voice_known, heard, heard_known, user, confidence) -> np.ndarray:
+    def _step(
+        self,
+        voice: np.ndarray,
+        voice_known: bool,
+        heard: np.ndarray,
+        heard_known: bool,
+        user: np.ndarray,
+        confidence: float,
+    ) -> np.ndarray:
         latent = self._lips.push(voice, voice_known)
         listened = self._ears.push(heard, heard_known)
         self._mirror(latent, user, confidence)
@@ -215,11 +221,11 @@ class ReflexStream:
         smile = 0.35 * smile + 0.65 * smile.mean()  # a tracker sees more asymmetry than there is
         self._smile += np.where(smile > self._smile, 0.22, 0.10) * (smile - self._smile)
         self._brow = _toward(self._brow, self._presence * max(0.0, before[3] - 0.1), 0.25, 0.15)
-        latent[_HEAD] += HEAD_GAIN * np.clip(self._head, -0.6, 0.6)
+        latent[rig.TURN] += HEAD_GAIN * np.clip(self._head, -0.6, 0.6)
         smile = SMILE_GAIN * self._smile + 0.05
-        latent[_SMILE] += smile * (1.0 - 0.4 * self._beat)  # a speaking mouth smiles less
-        latent[_STRETCH] *= 1.0 - 0.6 * np.minimum(1.0, smile)
-        latent[_SQUINT] += 0.5 * self._smile
+        latent[rig.SMILE] += smile * (1.0 - 0.4 * self._beat)  # a speaking mouth smiles less
+        latent[rig.STRETCH] *= 1.0 - 0.6 * np.minimum(1.0, smile)
+        latent[rig.SQUINT] += 0.5 * self._smile
         latent[_I["browInnerUp"]] += 0.4 * self._brow
 
     def _back_channel(self, latent: np.ndarray, user_speaks: bool) -> None:
@@ -255,7 +261,7 @@ class ReflexStream:
         if self._lift >= 0:
             lift = 0.5 * (1.0 - math.cos(2.0 * math.pi * self._lift / _BROW_FRAMES))
             latent[_I["browInnerUp"]] += 0.22 * lift
-            latent[_BROW_OUT] += 0.18 * lift
+            latent[rig.BROW_OUTER] += 0.18 * lift
             self._lift = self._lift + 1 if self._lift < _BROW_FRAMES else -1
 
     def _sway(self, latent: np.ndarray) -> None:
@@ -279,7 +285,7 @@ class ReflexStream:
             self._blink = _BLINKS[int(self._rng.integers(len(_BLINKS)))]
             self._next_blink = self._frame + int(self._rng.uniform(2.0, 5.0) * FRAME_RATE)
         if self._blink:
-            latent[_BLINK] = self._blink[0]
+            latent[rig.LIDS] = self._blink[0]
             self._blink = self._blink[1:]
 
 

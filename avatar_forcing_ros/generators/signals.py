@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from avatar_forcing_ros.generators.base import BlockSignals
-from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME, time_of
+from avatar_forcing_ros.timeline import FRAME_NS, FRAME_RATE, SAMPLES_PER_FRAME
 
 AVATAR_AUDIO, USER_AUDIO, USER_MOTION = "avatar audio", "user audio", "user motion"  # the inputs
 
@@ -141,7 +141,7 @@ class SignalBuffer:
             user_motion_known=known,
         )
         heard = np.maximum.accumulate(np.where(user_known, frames, -1))
-        return signals, UsedInput(stamps, np.where(heard >= 0, time_of(heard), 0))
+        return signals, UsedInput(stamps, np.where(heard >= 0, heard * FRAME_NS, 0))
 
     def _newest_at(self, frame: int) -> int | None:
         """Slot of the newest camera frame at or before `frame`, no older than the hold and the fade."""

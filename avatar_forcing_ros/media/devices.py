@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import queue
 import time
-from typing import Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.media.reader import AudioChunk, MediaReader, VideoFrame
+from avatar_forcing_ros.media.base import AudioChunk, MediaReader, VideoFrame
 
 _MAX_WAITING_CHUNKS = 100  # of 20 ms; the oldest is dropped where nobody reads
 _SILENT_DEVICE_SECONDS = 5.0  # without an item a device is taken for unplugged
@@ -43,7 +44,7 @@ class WebcamReader(LiveReader):
         number = source.removeprefix("webcam:") or "0"
         if not number.isdigit():
             raise InputError(f"a webcam is given as webcam:NUMBER, not {source}")
-        self._camera = cv2.VideoCapture(int(number))
+        self._camera: Any = cv2.VideoCapture(int(number))  # None once it is closed
         if not self._camera.isOpened():
             raise InputError(f"webcam {number} cannot be opened: is it plugged in, free, and may you read /dev/video*?")
         self._camera.set(cv2.CAP_PROP_FRAME_WIDTH, 1280)
@@ -62,7 +63,9 @@ class WebcamReader(LiveReader):
             elif self._camera is None:
                 return
             elif now - last > _SILENT_DEVICE_SECONDS:
-                raise InputError(f"{self.source} gave no image for {_SILENT_DEVICE_SECONDS:.0f} s: is it still plugged in?")
+                raise InputError(
+                    f"{self.source} gave no image for {_SILENT_DEVICE_SECONDS:.0f} s: is it still plugged in?"
+                )
             else:
                 time.sleep(0.01)
 
@@ -106,7 +109,9 @@ class MicrophoneReader(LiveReader):
             while (chunk := self._chunks.get(timeout=_SILENT_DEVICE_SECONDS)) is not None:
                 yield chunk
         except queue.Empty:
-            raise InputError(f"{self.source} gave no sound for {_SILENT_DEVICE_SECONDS:.0f} s: is it still plugged in?") from None
+            raise InputError(
+                f"{self.source} gave no sound for {_SILENT_DEVICE_SECONDS:.0f} s: is it still plugged in?"
+            ) from None
 
     def close(self) -> None:
         if self._stream is not None:

@@ -39,7 +39,10 @@ class Wav2Vec2Encoder(nn.Module):
                 num_hidden_layers=config.audio_layers,
                 num_attention_heads=config.audio_width // 64,
                 intermediate_size=4 * config.audio_width,
-                hidden_dropout=0.0, activation_dropout=0.0, attention_dropout=0.0, feat_proj_dropout=0.0,  # a frozen trunk hears the same each time
+                hidden_dropout=0.0,
+                activation_dropout=0.0,
+                attention_dropout=0.0,
+                feat_proj_dropout=0.0,  # a frozen trunk hears the same each time
             )
         )
         position = trunk.encoder.pos_conv_embed.conv
@@ -50,7 +53,9 @@ class Wav2Vec2Encoder(nn.Module):
         del trunk.masked_spec_embed  # serves its own training only
         self.trunk = trunk
         self.project = nn.Sequential(
-            nn.Linear(config.audio_layers * config.audio_width, config.audio_dim), nn.LayerNorm(config.audio_dim), nn.SiLU()
+            nn.Linear(config.audio_layers * config.audio_width, config.audio_dim),
+            nn.LayerNorm(config.audio_dim),
+            nn.SiLU(),
         )
 
     def forward(self, waveform: Tensor, frame_count: int) -> Tensor:

@@ -243,8 +243,10 @@ def warp(feature: Tensor, flow: Tensor) -> Tensor:
     grid = grid + flow.permute(0, 2, 3, 1)  # (N, s, s, 2)
     # All frames sample the same map: they are laid below each other instead of repeating the map.
     grid = grid.reshape(1, count * size, size, 2)
-    sampled = sample_rows(feature, grid) if grid.device.type == "cpu" else F.grid_sample(
-        feature.float(), grid, mode="bilinear", align_corners=False
+    sampled = (
+        sample_rows(feature, grid)
+        if grid.device.type == "cpu"
+        else F.grid_sample(feature.float(), grid, mode="bilinear", align_corners=False)
     )  # (1, C, N s, s)
     return sampled[0].unflatten(1, (count, size)).transpose(0, 1)
 

@@ -22,9 +22,17 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("autoencoder.basis", "motion_autoencoder.dec.direction.weight", "basis"),
     ("autoencoder.encoder.stem.weight", "motion_autoencoder.enc.net_app.convs.0.0.weight", "equalised"),
     ("autoencoder.encoder.stem.bias", "motion_autoencoder.enc.net_app.convs.0.1.bias", "copy"),
-    ("autoencoder.encoder.blocks.{i}.conv1.weight", "motion_autoencoder.enc.net_app.convs.{j}.conv1.0.weight", "equalised"),
+    (
+        "autoencoder.encoder.blocks.{i}.conv1.weight",
+        "motion_autoencoder.enc.net_app.convs.{j}.conv1.0.weight",
+        "equalised",
+    ),
     ("autoencoder.encoder.blocks.{i}.conv1.bias", "motion_autoencoder.enc.net_app.convs.{j}.conv1.1.bias", "copy"),
-    ("autoencoder.encoder.blocks.{i}.conv2.weight", "motion_autoencoder.enc.net_app.convs.{j}.conv2.1.weight", "equalised"),
+    (
+        "autoencoder.encoder.blocks.{i}.conv2.weight",
+        "motion_autoencoder.enc.net_app.convs.{j}.conv2.1.weight",
+        "equalised",
+    ),
     ("autoencoder.encoder.blocks.{i}.conv2.bias", "motion_autoencoder.enc.net_app.convs.{j}.conv2.2.bias", "copy"),
     ("autoencoder.encoder.blocks.{i}.skip", "motion_autoencoder.enc.net_app.convs.{j}.skip.1.weight", "equalised"),
     ("autoencoder.encoder.head", "motion_autoencoder.enc.net_app.convs.{last}.weight", "equalised"),
@@ -38,7 +46,11 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("autoencoder.decoder.stages.{i}.rgb.weight", "motion_autoencoder.dec.to_rgbs.{i}.conv.0.weight", "equalised"),
     ("autoencoder.decoder.stages.{i}.rgb.activation_bias", "motion_autoencoder.dec.to_rgbs.{i}.conv.1.bias", "copy"),
     ("autoencoder.decoder.stages.{i}.rgb.bias", "motion_autoencoder.dec.to_rgbs.{i}.bias", "copy"),
-    ("audio_encoder.trunk.encoder.pos_conv_embed.conv.weight", "audio_encoder.wav2vec2.encoder.pos_conv_embed.conv.weight", "weight_norm"),
+    (
+        "audio_encoder.trunk.encoder.pos_conv_embed.conv.weight",
+        "audio_encoder.wav2vec2.encoder.pos_conv_embed.conv.weight",
+        "weight_norm",
+    ),
     ("audio_encoder.trunk", "audio_encoder.wav2vec2", "copy"),
     ("audio_encoder.project", "audio_encoder.audio_projection", "copy"),
     ("dual_motion_encoder.embed_motion", "flow_transformer.c_embedder.motion_embedder", "copy"),
@@ -60,11 +72,17 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("transformer.final_modulation", "flow_transformer.final_layer.adaLN_modulation.1", "copy"),
     ("transformer.final", "flow_transformer.final_layer.linear", "copy"),
 )
-STYLED_ENDINGS = {"conv.style.weight": "conv.modulation.weight", "conv.style.bias": "conv.modulation.bias",
-                  "conv.weight": "conv.weight", "bias": "activate.bias"}
+STYLED_ENDINGS = {
+    "conv.style.weight": "conv.modulation.weight",
+    "conv.style.bias": "conv.modulation.bias",
+    "conv.weight": "conv.weight",
+    "bias": "activate.bias",
+}
 # Buffers and training-only heads that checkpoints of these parts carry and that nothing here needs.
-HARMLESS = re.compile(r"(^|\.)(kernel|inv_freq|freqs\w*|rotary\w*|pos_embed|num_batches_tracked|lm_head\.\w+|"
-                      r"(quantizer|project_q|project_hid)\..+)$")
+HARMLESS = re.compile(
+    r"(^|\.)(kernel|inv_freq|freqs\w*|rotary\w*|pos_embed|num_batches_tracked|lm_head\.\w+|"
+    r"(quantizer|project_q|project_hid)\..+)$"
+)
 
 
 @dataclass(frozen=True)
@@ -104,8 +122,10 @@ def _source(published: str, shape: tuple[int, ...], kind: str) -> Source:
 
 def sources(model: nn.Module) -> dict[str, Source]:
     """Our parameter name -> where it comes from, for a model of the published kind."""
-    patterns = [(re.compile(re.escape(ours).replace(r"\{i\}", r"(?P<i>\d+)") + r"(?:\.(?P<rest>.+))?"), theirs, kind)
-                for ours, theirs, kind in TABLE]
+    patterns = [
+        (re.compile(re.escape(ours).replace(r"\{i\}", r"(?P<i>\d+)") + r"(?:\.(?P<rest>.+))?"), theirs, kind)
+        for ours, theirs, kind in TABLE
+    ]
     last = str(len(model.autoencoder.encoder.blocks) + 1)
     found = {}
     for name, parameter in model.named_parameters():
@@ -168,9 +188,7 @@ class Fit:
         return "; ".join(f"{len(names)} {what}: {_listed(names)}" for what, names in parts if names)
 
 
-def fit(
-    model: nn.Module, shapes: Mapping[str, tuple[int, ...]], need_unused: bool = False, part: str = ""
-) -> Fit:
+def fit(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], need_unused: bool = False, part: str = "") -> Fit:
     """Hold published names and shapes against the model, or one part of it (the beginning of our names).
 
     need_unused: the never-used ones count as missing, too.
@@ -196,7 +214,10 @@ def fit(
 
 def current_name(name: str) -> str:
     """Newer torch names the two parts of a weight norm differently; the older names are the published ones."""
-    for new, old in (("parametrizations.weight.original0", "weight_g"), ("parametrizations.weight.original1", "weight_v")):
+    for new, old in (
+        ("parametrizations.weight.original0", "weight_g"),
+        ("parametrizations.weight.original1", "weight_v"),
+    ):
         if name.endswith(new):
             return name.removesuffix(new) + old
     return name
@@ -222,7 +243,9 @@ def fill(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 def load_published(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Strict: exactly the published names, else InputError with what is missing, extra or misshapen."""
     state = {current_name(name): tensor for name, tensor in state.items()}
-    misfit = fit(model, {name: tuple(t.shape) for name, t in state.items()}, need_unused=True).misfit(left_over_too=True)
+    misfit = fit(model, {name: tuple(t.shape) for name, t in state.items()}, need_unused=True).misfit(
+        left_over_too=True
+    )
     if misfit:
         raise InputError(f"the weights do not fit the network: {misfit}")
     fill(model, state)

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.timeline import BLOCK_FRAMES, SAMPLES_PER_FRAME
 
 RIG_DIM = 32  # of motion/rig.py, which this room does not import
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Holds the slow mean of the motion near the reference motion m_S over sessions of any length.
+
+    The mean is an exponential moving average with time constant `time_constant` (seconds). Where its distance
+    from m_S exceeds `dead_band` (Euclidean, in units of the latent), the block is shifted back by `gain` times the
+    excess, ramped up from nothing at the block's first frame by at most `slew` per frame; the model carries the
+    shift on, because the next block continues from this one. dead_band = 0 and a high gain hold tightly;
+    the defaults are gentle. They were chosen with made-up weights and are yet to be tuned with the released ones.
+    """
+
+    time_constant: float = 4.0
+    dead_band: float = 1.0
+    gain: float = 0.3
+    slew: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -29,7 +47,7 @@ class ModelConfig:
         attends to the user over a window without positions, so a small network is told that the user smiled, not when.
     aligned_sound: the same for the user's sound: when the user paused.
     scaled_motion: the latent is the motion space's vector, shifted and scaled to zero mean and unit spread.
-    distilled: few passes without guidance do what many with it did (learning/distillation.py). passes: how many it was trained for.
+    distilled: few passes without guidance do what many with it did (learning/training/distillation.py). passes: how many it was trained for.
     guidance: "separate" (branches: nothing, avatar audio alone, user alone; the published one) or "nested" (nothing,
         avatar audio alone, both), see models/flow_matching.py.
     """
@@ -65,7 +83,18 @@ class ModelConfig:
             raise InputError(f"audio_front_end {self.audio_front_end!r} is not one of wav2vec2, log_mel")
         if self.guidance not in ("separate", "nested"):
             raise InputError(f"guidance {self.guidance!r} is not one of separate, nested")
-        least = ("motion_dim", "audio_dim", "audio_width", "audio_layers", "mel_bands", "condition_heads", "width", "depth", "heads", "block_frames")
+        least = (
+            "motion_dim",
+            "audio_dim",
+            "audio_width",
+            "audio_layers",
+            "mel_bands",
+            "condition_heads",
+            "width",
+            "depth",
+            "heads",
+            "block_frames",
+        )
         for name in least:
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)!r}: give a whole number from 1 up")
@@ -91,11 +120,24 @@ class ModelConfig:
     @classmethod
     def embedded(cls, **sizes: int | bool | str) -> ModelConfig:
         """The small network in rig space with a log-mel front end, for a robot's CPU; `sizes` overrides fields."""
-        small = dict(
-            motion_dim=RIG_DIM, image_size=None, audio_front_end="log_mel", audio_dim=160, audio_width=160,
-            audio_layers=4, mel_bands=64, width=160, depth=4, heads=4, time_frequencies=128,
-            known_mask=True, token_condition=True, aligned_user=True,
-            aligned_sound=True, scaled_motion=True, guidance="nested",
+        small: dict[str, Any] = dict(
+            motion_dim=RIG_DIM,
+            image_size=None,
+            audio_front_end="log_mel",
+            audio_dim=160,
+            audio_width=160,
+            audio_layers=4,
+            mel_bands=64,
+            width=160,
+            depth=4,
+            heads=4,
+            time_frequencies=128,
+            known_mask=True,
+            token_condition=True,
+            aligned_user=True,
+            aligned_sound=True,
+            scaled_motion=True,
+            guidance="nested",
         )
         unknown = set(sizes) - {field.name for field in fields(cls)}
         if unknown:

@@ -15,8 +15,12 @@ class DualMotionEncoder(nn.Module):
         super().__init__()
         width, heads = config.audio_dim, config.condition_heads
         self.embed_motion = nn.Sequential(
-            nn.Linear(config.motion_dim, width), nn.LayerNorm(width), nn.SiLU(),
-            nn.Linear(width, width), nn.LayerNorm(width), nn.SiLU(),
+            nn.Linear(config.motion_dim, width),
+            nn.LayerNorm(width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+            nn.LayerNorm(width),
+            nn.SiLU(),
         )
         self.user_attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.user_norm = nn.LayerNorm(width)

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.models.audio_encoder import audio_encoder
 from avatar_forcing_ros.models.autoencoder import AutoEncoder, Identity
 from avatar_forcing_ros.models.checkpoints import load_published
-from avatar_forcing_ros.models.config import ModelConfig
+from avatar_forcing_ros.models.config import Anchor, ModelConfig
 from avatar_forcing_ros.models.dual_motion_encoder import DualMotionEncoder
-from avatar_forcing_ros.models.stream import Anchor, MotionStream
+from avatar_forcing_ros.models.stream import MotionStream
 from avatar_forcing_ros.models.transformer import VelocityTransformer
 
 
@@ -31,6 +32,15 @@ class AvatarForcing(nn.Module):
             self.register_buffer("motion_spread", torch.ones(config.motion_dim))
 
     @property
+    def _faces(self) -> AutoEncoder:
+        """Raises InputError where the network has none: motion of the rig is no picture's."""
+        if self.autoencoder is None:
+            raise InputError(
+                "this network has no auto-encoder: give one whose image_size is set, as the published one's is"
+            )
+        return self.autoencoder
+
+    @property
     def device(self) -> torch.device:
         return self.transformer.final.weight.device
 
@@ -40,11 +50,11 @@ class AvatarForcing(nn.Module):
 
     def encode_identity(self, image: Tensor) -> Identity:
         """image: (1, 3, S, S) in [-1, 1]"""
-        return self.autoencoder.identity(image)
+        return self._faces.identity(image)
 
     def encode_motion(self, frames: Tensor) -> Tensor:
         """frames: (T, 3, S, S) in [-1, 1] -> motion latents (T, D)"""
-        return self.autoencoder.motion(frames)
+        return self._faces.motion(frames)
 
     def to_latents(self, motion: Tensor) -> Tensor:
         """Vectors of the motion space (..., D) -> the latents that the network works on."""
@@ -69,6 +79,7 @@ class AvatarForcing(nn.Module):
     def stream(
         self,
         identity: Identity,
+        *,
         steps: int = 10,
         audio_guidance: float = 2.0,
         user_guidance: float = 1.0,
@@ -77,12 +88,24 @@ class AvatarForcing(nn.Module):
         commit_frames: int | None = None,
         temperature: Tensor | float = 1.0,
     ) -> MotionStream:
-        """A stream of motion for this identity; without an anchor, committing whole blocks, it is the published one."""
+        """A stream of motion for this identity; without an anchor, committing whole blocks, it is the published one.
+
+        steps: what the release calls so: network passes per block, 3 or more. The others: see MotionStream.
+        """
         return MotionStream(
-            self.config, self.dual_motion_encoder, self.transformer, identity,
-            steps, audio_guidance, user_guidance, anchor, seed, commit_frames, temperature,
+            self.config,
+            self.dual_motion_encoder,
+            self.transformer,
+            identity,
+            passes=steps,
+            audio_guidance=audio_guidance,
+            user_guidance=user_guidance,
+            anchor=anchor,
+            seed=seed,
+            commit_frames=commit_frames,
+            temperature=temperature,
         )
 
     def decode(self, identity: Identity, latents: Tensor) -> Tensor:
         """latents: (T, D) -> images (T, 3, S, S), in [-1, 1] but not clamped"""
-        return self.autoencoder.decode(identity, latents)
+        return self._faces.decode(identity, latents)

@@ -26,7 +26,9 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"device {name!r} is not supported; use auto, cpu or cuda")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device {name!r}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; use auto or cpu")
+        raise InputError(
+            f"device {name!r}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; use auto or cpu"
+        )
     return device
 
 
@@ -38,12 +40,23 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
         raise InputError(f"precision is {name!r}; use auto, {', '.join(PRECISIONS)}")
     if name == "float16" and device.type == "cpu":
         raise InputError("precision float16 needs a GPU; on a CPU use float32 or bfloat16")
+    if name == "bfloat16" and device.type == "cpu" and not cpu_takes_bfloat16():
+        raise InputError("precision bfloat16 needs a GPU or a processor with AVX-512; on this one use float32 or auto")
     return PRECISIONS[name]
 
 
+def cpu_takes_bfloat16() -> bool:
+    """Whether the CPU's matrix kernels take it, if slowly; `auto` asks for more."""
+    try:  # asked of the kernel itself: its instructions may be capped below the processor's
+        torch.ops.mkldnn._reorder_linear_weight(torch.zeros(16, 16, dtype=torch.bfloat16), 1)
+    except (AttributeError, RuntimeError):
+        return False
+    return True
+
+
 def _cpu_has_bfloat16() -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")) and cpu_takes_bfloat16()
 
 
 class PackedLinear(nn.Module):

@@ -4,7 +4,7 @@ A block of n = 10 frames that begins at frame t is made like this:
 
     conditions   of frames t-2 .. t+9, for three branches: nothing, the avatar's sound only, the user only
     latents      frames t-2, t-1 are the clean end of the last block; frames t .. t+9 start as noise
-    8 steps      velocity of every branch -> guidance -> Euler step on the noisy frames
+    8 times      velocity of every branch -> guidance -> Euler step on the noisy frames
     anchor       (ours, optional) pulls the slow mean pose back toward the reference motion
     cache        one pass at time 0 keeps the keys and values of frames t-2 .. t+7 for the next blocks
 
@@ -30,9 +30,9 @@ import torch
 from torch import Tensor
 
 from avatar_forcing_ros.models.autoencoder import Identity
-from avatar_forcing_ros.models.config import ModelConfig
+from avatar_forcing_ros.models.config import Anchor, ModelConfig
 from avatar_forcing_ros.models.dual_motion_encoder import DualMotionEncoder
-from avatar_forcing_ros.models.flow_matching import branch_weights, guided, schedule
+from avatar_forcing_ros.models.flow_matching import BRANCHES, Noise, branch_weights, schedule
 from avatar_forcing_ros.models.transformer import (
     Memory,
     VelocityTransformer,
@@ -42,27 +42,6 @@ from avatar_forcing_ros.models.transformer import (
     rotate,
 )
 from avatar_forcing_ros.timeline import FRAME_RATE
-
-BRANCHES = {  # of guidance -> which signals it hears: the avatar's audio, the user's audio and motion
-    "none": (0.0, 0.0), "audio": (1.0, 0.0), "user": (0.0, 1.0), "both": (1.0, 1.0)
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Anchor:
-    """Holds the slow mean of the motion near the reference motion m_S over sessions of any length.
-
-    The mean is an exponential moving average with time constant `time_constant` (seconds). Where its distance
-    from m_S exceeds `dead_band` (Euclidean, in units of the latent), the block is shifted back by `gain` times the
-    excess, ramped up from nothing at the block's first frame by at most `slew` per frame; the model carries the
-    shift on, because the next block continues from this one. dead_band = 0 and a high gain hold tightly;
-    the defaults are gentle. They were chosen with made-up weights and are yet to be tuned with the released ones.
-    """
-
-    time_constant: float = 4.0
-    dead_band: float = 1.0
-    gain: float = 0.3
-    slew: float = 0.02
 
 
 @dataclass
@@ -123,7 +102,8 @@ class MotionStream:
         encoder: DualMotionEncoder,
         transformer: VelocityTransformer,
         identity: Identity,
-        steps: int = 10,
+        *,
+        passes: int = 10,
         audio_guidance: float = 2.0,
         user_guidance: float = 1.0,
         anchor: Anchor | None = None,
@@ -131,15 +111,15 @@ class MotionStream:
         commit_frames: int | None = None,
         temperature: Tensor | float = 1.0,
     ):
-        """steps: network passes per block as the release counts them (`nfe`). anchor None: the published stream.
-        commit_frames: s, from look_ahead to the block's length, which is the default and the published stream.
+        """passes: of the network per block, as the release counts them. anchor None: the published stream.
+        commit_frames: s, 1 to the block's length, which is the default and the published stream; may be changed between steps.
         temperature: scale of the noise that motion begins as, for all channels or each (D,): below 1 the motion is nearer to
         the likeliest one, and varies less."""
         self.config, self.encoder, self.transformer = config, encoder, transformer
         self.anchor, self.seed, self.temperature = anchor, seed, temperature
         self.commit_frames = config.block_frames if commit_frames is None else commit_frames
-        if not config.look_ahead <= self.commit_frames <= config.block_frames:
-            raise ValueError(f"commit_frames {commit_frames}: give {config.look_ahead} to {config.block_frames}")
+        if not 1 <= self.commit_frames <= config.block_frames:
+            raise ValueError(f"commit_frames {commit_frames}: give 1 to {config.block_frames}")
         weight = transformer.final.weight
         self.device, self.dtype = weight.device, weight.dtype
         weights = branch_weights(config.guidance, audio_guidance, user_guidance)
@@ -150,10 +130,10 @@ class MotionStream:
 
         # All that does not change from block to block is made once: times are fixed by the schedule, and places in
         # the window by its shape.
-        self.steps = schedule(steps)
-        times = torch.tensor([step.time for step in self.steps] + [0.0], device=self.device)
+        self.euler_steps = schedule(passes)
+        times = torch.tensor([step.time for step in self.euler_steps] + [0.0], device=self.device)
         with torch.inference_mode():
-            self.modulations = transformer.modulations(times)  # (steps + 1, 8, W), the last at time 0
+            self.modulations = transformer.modulations(times)  # (Euler steps + 1, 8, W), the last at time 0
         clip, context, cached = config.clip_frames, config.look_ahead, config.cache_frames
         self.angles = rotary_angles(clip, config.width // config.heads, self.device)
         frames = torch.arange(clip, device=self.device)
@@ -169,30 +149,36 @@ class MotionStream:
 
     def reset(self) -> None:
         """Forget the session. After `prime` the next step is the first block behind the priming clip."""
-        self.noise = torch.Generator().manual_seed(self.seed)  # on the CPU: the same draw on every device
-        self.foreseen = self._draw(self.config.block_frames - self.commit_frames)  # noise of frames still to be committed
+        self.noise = Noise(self.seed, self.config.motion_dim)
+        self.foreseen = self._draw(0, self.noise)  # noise of frames still to be committed
         if self.start is not None:
             self.state.copy_from(self.start)
         self.has_past = self.start is not None
 
-    def _draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """The noise (1, count, D) that so many frames begin as; of the session's generator by default."""
-        return self.temperature * torch.randn(1, count, self.config.motion_dim, generator=generator or self.noise)
+    def _draw(self, count: int, noise: Noise) -> Tensor:
+        """The noise (1, count, D) that so many frames begin as."""
+        return self.temperature * torch.from_numpy(noise.draw(count))[None]
 
-    def prime(self, avatar_audio: Tensor | None = None, user_audio: Tensor | None = None,
-              user_motion: Tensor | None = None) -> None:
+    def prime(
+        self, avatar_audio: Tensor | None = None, user_audio: Tensor | None = None, user_motion: Tensor | None = None
+    ) -> None:
         """Make the first clip of 50 frames now, from features of a quiet scene, and begin every session behind it:
         the viewer never waits for a clip, and the first block is as fast as any other."""
         self.start = None
         self.reset()
-        noise = torch.Generator().manual_seed(self.seed + 1)  # not the draw of the first blocks
+        noise = Noise(self.seed + 1, self.config.motion_dim)  # not the draw of the first blocks
         self.step(avatar_audio, user_audio, user_motion, self._draw(self.config.clip_frames, noise))
         self.start = self.state.clone()
         self.reset()
 
     @torch.inference_mode()
-    def step(self, avatar_audio: Tensor | None, user_audio: Tensor | None, user_motion: Tensor | None,
-             noise: Tensor | None = None) -> Tensor:
+    def step(
+        self,
+        avatar_audio: Tensor | None,
+        user_audio: Tensor | None,
+        user_motion: Tensor | None,
+        noise: Tensor | None = None,
+    ) -> Tensor:
         """Signals of n frames -> the motion latents (1, s, D) of the first s, float32.
 
         avatar_audio, user_audio: (1, n, A) audio features; user_motion: (1, n, D); None where a signal is absent.
@@ -209,10 +195,10 @@ class MotionStream:
         if user_motion is None:
             user_motion = torch.zeros(1, wanted, self.config.motion_dim)
         if noise is None and self.has_past:
-            noise = torch.cat([self.foreseen, self._draw(self.commit_frames)], 1)
+            noise = torch.cat([self.foreseen, self._draw(wanted - self.foreseen.shape[1], self.noise)], 1)
             self.foreseen = noise[:, self.commit_frames :]
         elif noise is None:
-            noise = self._draw(wanted)
+            noise = self._draw(wanted, self.noise)
         signals = tuple(x.to(self.device, self.dtype) for x in (avatar_audio, user_audio, user_motion))
         noise = noise.to(self.device, torch.float64)
         latents = self.run_block(signals, noise) if self.has_past else self._clip(signals, noise)
@@ -224,9 +210,10 @@ class MotionStream:
         context, cached = self.config.look_ahead, self.config.cache_frames
         condition, cross = self._conditions(signals)
         masks = (self.self_mask, self.clip_cross_mask)
-        latents = self._denoise(noise, 0, condition, cross, self.angles, masks, None)
+        seen = {"condition": condition, "cross": cross, "angles": self.angles, "masks": masks, "past": None}
+        latents = self._denoise(noise, 0, **seen)
         self.state.mean.copy_(latents.mean(1))
-        memory = self._clean_pass(latents, condition, cross, self.angles, masks, None)
+        memory = self._clean_pass(latents, **seen)
         self._keep(memory.frames(-cached - context, -context), cross.frames(-2 * context, -context), latents, signals)
         return latents
 
@@ -244,13 +231,17 @@ class MotionStream:
         masks = (self.self_mask[cached:], self.block_cross_mask)
         latents = torch.cat([state.latents, noise], 1)  # 12 frames
 
-        latents = self._denoise(latents, context, condition, cross, angles, masks, past)
+        latents = self._denoise(
+            latents, context, condition=condition, cross=cross, angles=angles, masks=masks, past=past
+        )
         end = context + self.commit_frames  # of what is committed, in the window
         latents = latents[:, :end]
         if self.anchor is not None:
             latents[:, context:] += self._pull(latents[:, context:])
         masks = (masks[0][:end, : cached + end], masks[1][:end])
-        memory = self._clean_pass(latents, condition[:, :end], cross, angles[:, :end], masks, past)
+        memory = self._clean_pass(
+            latents, condition=condition[:, :end], cross=cross, angles=angles[:, :end], masks=masks, past=past
+        )
 
         kept = Memory(state.self_keys, state.self_values).then(memory.frames(0, -context)).frames(-cached, None)
         before = cross.frames(self.commit_frames, end)  # the two frames before the next window
@@ -266,27 +257,54 @@ class MotionStream:
         )  # (branches, m, W)
         return condition, self.transformer.condition_memory(condition)
 
-    def _denoise(self, latents: Tensor, context: int, condition: Tensor, cross: Memory, angles: Tensor,
-                 masks: tuple[Tensor, Tensor], past: Memory | None) -> Tensor:
+    def _denoise(
+        self,
+        latents: Tensor,
+        context: int,
+        *,
+        condition: Tensor,
+        cross: Memory,
+        angles: Tensor,
+        masks: tuple[Tensor, Tensor],
+        past: Memory | None,
+    ) -> Tensor:
         """Euler steps from noise to motion. latents: (1, c + n, D) float64; the c context frames are clean and stay."""
         latents = latents.clone()
         clean = self.modulations[-1].expand(context, -1, -1)
-        for step, modulation in zip(self.steps, self.modulations):
+        for step, modulation in zip(self.euler_steps, self.modulations):
             noisy = modulation.expand(latents.shape[1] - context, -1, -1)
             velocity, _ = self.transformer(
-                latents.float(), self.reference, torch.cat([clean, noisy]), cross, angles, *masks, past,
+                latents.float(),
+                self.reference,
+                torch.cat([clean, noisy]),
+                cross=cross,
+                angles=angles,
+                self_mask=masks[0],
+                cross_mask=masks[1],
+                past=past,
                 condition=condition,
             )  # (branches, c + n, D)
-            latents[:, context:] += step.change * guided(velocity[:, context:].double(), self.guidance)
+            latents[:, context:] += step.change * torch.einsum(
+                "btd,b->td", velocity[:, context:].double(), self.guidance
+            )
         return latents
 
-    def _clean_pass(self, latents: Tensor, condition: Tensor, cross: Memory, angles: Tensor,
-                    masks: tuple[Tensor, Tensor], past: Memory | None) -> Memory:
+    def _clean_pass(
+        self,
+        latents: Tensor,
+        *,
+        condition: Tensor,
+        cross: Memory,
+        angles: Tensor,
+        masks: tuple[Tensor, Tensor],
+        past: Memory | None,
+    ) -> Memory:
         """Keys and values of finished frames, at time 0."""
         clean = self.modulations[-1].expand(latents.shape[1], -1, -1)
         return self.transformer(
-            latents.float(), self.reference, clean, cross, angles, *masks, past, memory_only=True, condition=condition
-        )[1]
+            latents.float(), self.reference, clean, cross=cross, angles=angles, self_mask=masks[0], cross_mask=masks[1],
+            past=past, memory_only=True, condition=condition,
+        )[1]  # fmt: skip
 
     def _keep(self, memory: Memory, before: Memory, latents: Tensor, signals: tuple[Tensor, Tensor, Tensor]) -> None:
         """Into the state: 38 frames of self-attention memory, and what the next block's context needs: its last
@@ -303,6 +321,7 @@ class MotionStream:
     def _pull(self, latents: Tensor) -> Tensor:
         """The anchor's shift (1, n, D) of new frames (1, n, D), and the slow mean brought up to date."""
         anchor, count, state = self.anchor, latents.shape[1], self.state
+        assert anchor is not None  # who asks has one
         decay = 1.0 - 1.0 / (anchor.time_constant * FRAME_RATE + 1.0)
         age = torch.arange(count - 1, -1, -1, device=latents.device)
         weight = (1.0 - decay) * decay**age  # (n,)

@@ -32,7 +32,7 @@ class Memory:
     keys: Tensor
     values: Tensor
 
-    def frames(self, start: int, stop: int) -> Memory:
+    def frames(self, start: int, stop: int | None) -> Memory:
         return Memory(self.keys[..., start:stop, :], self.values[..., start:stop, :])
 
     def then(self, later: Memory) -> Memory:
@@ -167,6 +167,7 @@ class VelocityTransformer(nn.Module):
         latents: Tensor,
         reference: Tensor,
         modulations: Tensor,
+        *,
         cross: Memory,
         angles: Tensor,
         self_mask: Tensor,
@@ -221,7 +222,12 @@ class VelocityTransformer(nn.Module):
         frames = torch.arange(count, device=latents.device)
         angles = rotary_angles(count, config.width // config.heads, latents.device)
         return self(
-            latents, reference, self.modulations(times), self.condition_memory(condition), angles,
-            look_ahead_mask(frames, frames, config.look_ahead), near_mask(frames, frames, config.look_ahead),
+            latents,
+            reference,
+            self.modulations(times),
+            cross=self.condition_memory(condition),
+            angles=angles,
+            self_mask=look_ahead_mask(frames, frames, config.look_ahead),
+            cross_mask=near_mask(frames, frames, config.look_ahead),
             condition=condition,
         )[0]

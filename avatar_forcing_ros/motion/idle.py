@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.base import Avatar
 from avatar_forcing_ros.timeline import FRAME_RATE
 
 _BREATHS = 0.23  # per second, a person who sits and listens
@@ -39,8 +40,7 @@ def micro_motion(frame: int) -> np.ndarray:
     return latent
 
 
-def shown(avatar, latent: np.ndarray, frame: int) -> np.ndarray:
+def shown(avatar: Avatar, latent: np.ndarray, frame: int) -> np.ndarray:
     """The picture of a latent at a frame of the clock: a face of the rig breathes and is never quite still."""
-    if avatar.space != rig.SPACE:
-        return avatar.render(latent)
-    return avatar.render(latent + micro_motion(frame), frame)
+    still = latent if avatar.space != rig.SPACE else latent + micro_motion(frame)
+    return avatar.render(still, frame)

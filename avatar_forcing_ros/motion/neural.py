@@ -14,9 +14,10 @@ from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.models import AvatarForcing, load_autoencoder
 from avatar_forcing_ros.models.autoencoder import AutoEncoder
 from avatar_forcing_ros.models.runtime import prepare_autoencoder, resolve_device, resolve_precision
-from avatar_forcing_ros.motion.face_mesh import find_face
-from avatar_forcing_ros.motion.mediapipe_start import open_face_mesh
-from avatar_forcing_ros.motion.tracker import TrackedFace
+from avatar_forcing_ros.motion.base import Avatar
+from avatar_forcing_ros.motion.tracking.finder import FaceFinder
+from avatar_forcing_ros.motion.tracking.mesh import find_face
+from avatar_forcing_ros.motion.tracking.tracker import TrackedFace
 
 SPACE = "lia512"
 CROP_OVER_FACE = 1.6  # side of the square crop over the larger side of the face (forehead to chin), as in the release
@@ -83,11 +84,14 @@ class HeldCrop:
             self._count += 1
             part = 1.0 / self._count
             old = self.crop
-            self.crop = Crop(*(a + part * (b - a) for a, b in ((old.x, face.x), (old.y, face.y), (old.half, face.half))))
+            self.crop = Crop(
+                *(a + part * (b - a) for a, b in ((old.x, face.x), (old.y, face.y), (old.half, face.half)))
+            )
         return self.crop
 
     def _fits(self, face: Crop) -> bool:
         held = self.crop
+        assert held is not None
         away = max(abs(face.x - held.x), abs(face.y - held.y)) / held.half
         return away < 0.6 and 0.5 < face.half / held.half < 1.8
 
@@ -127,17 +131,23 @@ def _autoencoder(weights: str | Path, model: AvatarForcing | None, device: str, 
             "says where they are published"
         )
     autoencoder = load_autoencoder(weights) if model is None else model.autoencoder
+    assert autoencoder is not None
     place = resolve_device(device)
     return prepare_autoencoder(autoencoder, place, resolve_precision(precision, place))
 
 
-class NeuralAvatar:
+class NeuralAvatar(Avatar):
     """A portrait that moves by latents of lia512. The identity's features are computed once and stay on the device."""
 
     space = SPACE
+    draws_blocks = True
 
     def __init__(
-        self, weights: str | Path, portrait: np.ndarray, device: str = "auto", precision: str = "auto",
+        self,
+        weights: str | Path,
+        portrait: np.ndarray,
+        device: str = "auto",
+        precision: str = "auto",
         model: AvatarForcing | None = None,
     ) -> None:
         """weights: a folder or file of docs/weights.md; portrait: (H, W, 3) uint8 RGB with a face; model: a network
@@ -156,14 +166,14 @@ class NeuralAvatar:
         return self.identity.motion[0].cpu().numpy()
 
     @torch.inference_mode()
-    def render_block(self, latents: np.ndarray) -> np.ndarray:
+    def render_block(self, latents: np.ndarray, first_frame: int | None = None) -> np.ndarray:
         """latents (n, 512) -> images (n, S, S, 3) uint8 RGB. Latents that are not finite draw the portrait at rest."""
         latents = np.asarray(latents, np.float32)
         latents = np.where(np.isfinite(latents).all(axis=1, keepdims=True), latents, self.rest)
         given = torch.from_numpy(latents).to(self.identity.motion.device)
         return to_images(self.autoencoder.decode(self.identity, given))
 
-    def render(self, latent: np.ndarray) -> np.ndarray:
+    def render(self, latent: np.ndarray, frame: int | None = None) -> np.ndarray:
         """latent (512,) -> image (S, S, 3) uint8 RGB"""
         return self.render_block(latent[None])[0]
 
@@ -174,35 +184,54 @@ class NeuralEncoder:
     space = SPACE
 
     def __init__(
-        self, weights: str | Path = "", device: str = "auto", precision: str = "auto", model: AvatarForcing | None = None
+        self,
+        weights: str | Path = "",
+        device: str = "auto",
+        precision: str = "auto",
+        model: AvatarForcing | None = None,
+        *,
+        follow: str = "first",
+        dwell: float = 1.0,
     ) -> None:
+        """follow, dwell: see `FaceFinder`."""
         self.autoencoder = _autoencoder(weights, model, device, precision)
         self.dim = self.autoencoder.basis.shape[0]
-        self._mesh = open_face_mesh(max_num_faces=1, min_detection_confidence=0.5, min_tracking_confidence=0.5)
+        self._finder = FaceFinder(follow=follow, dwell=dwell)
         self._held = HeldCrop()
         self.reset()
 
     def reset(self) -> None:
         self._held.reset()
+        self._finder.reset()
         self._last = np.zeros(self.dim, np.float32)
 
+    @property
+    def point(self) -> tuple[float, float]:
+        """Where the face to follow is, as FaceTracker has it."""
+        return self._finder.point
+
+    @point.setter
+    def point(self, place: tuple[float, float]) -> None:
+        self._finder.point = place
+
     def close(self) -> None:
-        self._mesh.close()
+        """Nothing to release."""
 
     def track(self, image: np.ndarray, time_s: float) -> TrackedFace:
         """image: (H, W, 3) uint8 RGB, any size. Without a face the last motion is repeated at confidence 0."""
         image = _checked(image)
-        found = self._mesh.process(image).multi_face_landmarks
+        seen = self._finder.look(image, time_s, DOUBT_SECONDS)
+        points = seen.points
         face = box = None
-        if found:
-            height, width = image.shape[:2]
-            points = np.array([(p.x * width, p.y * height) for p in found[0].landmark])
+        if points is not None:
+            points = points[:, :2]
             face, box = Crop.around(points), (*points.min(0).tolist(), *points.max(0).tolist())
         crop = self._held.observe(face, time_s)
         if face is None:
-            return TrackedFace(self._last, 0.0, None, 0)
+            return TrackedFace(self._last, 0.0, None, seen.faces)
+        assert crop is not None
         self._last = self.encode(crop.cut(image, self.autoencoder.size))
-        return TrackedFace(self._last, 1.0, box, 1)
+        return TrackedFace(self._last, 1.0, box, seen.faces)
 
     @torch.inference_mode()
     def encode(self, face: np.ndarray) -> np.ndarray:

@@ -69,12 +69,30 @@ HIGH = np.array([c.high for c in COEFFICIENTS], dtype=np.float32)
 # A mirror image swaps the sides and turns these around.
 _SIGNED_BY_MIRROR = ("headYaw", "headRoll", "headX", "gazeX", "jawX")
 _MIRROR_ORDER = np.array(
-    [
-        INDEX[n.replace("Left", "Right") if "Left" in n else n.replace("Right", "Left")]
-        for n in NAMES
-    ]
+    [INDEX[n.replace("Left", "Right") if "Left" in n else n.replace("Right", "Left")] for n in NAMES]
 )
 _MIRROR_SIGN = np.array([-1.0 if n in _SIGNED_BY_MIRROR else 1.0 for n in NAMES], dtype=np.float32)
+
+
+def group(*names: str) -> list[int]:
+    """The places of these coefficients in a latent, in their order."""
+    return [INDEX[name] for name in names]
+
+
+# Groups of coefficients, as places in a latent. They are defined here and nowhere else.
+HEAD = group("headYaw", "headPitch", "headRoll", "headX", "headY", "headScale")
+TURN = HEAD[:3]
+GAZE = group("gazeX", "gazeY")
+LIDS = group("eyeBlinkLeft", "eyeBlinkRight")
+SQUINT = group("eyeSquintLeft", "eyeSquintRight")
+SMILE = group("mouthSmileLeft", "mouthSmileRight")
+STRETCH = group("mouthStretchLeft", "mouthStretchRight")
+BROW_OUTER = group("browOuterUpLeft", "browOuterUpRight")
+MOUTH = [i for i, name in enumerate(NAMES) if name.startswith(("mouth", "jaw"))]  # lips, their corners and the jaw
+LIPS = [i for i in MOUTH if "Smile" not in NAMES[i] and "Frown" not in NAMES[i]]  # what speech decides of a mouth
+# What made speech moves (learning/world/visemes.py): no smile, no frown, and no jaw aside.
+SPOKEN = [i for i in LIPS if NAMES[i] != "jawX"]
+OPENING = group("jawOpen", "mouthPress", "mouthUpperUp", "mouthLowerDown")
 
 
 def neutral() -> np.ndarray:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
-import os
-import sys
+import math
+import platform
 import threading
 import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import cv2
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import ClockChange, JumpThreshold
 from rclpy.duration import Duration
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.lifecycle import TransitionCallbackReturn
 
 from avatar_forcing_ros.errors import AvatarForcingError, InputError
-from avatar_forcing_ros.motion import Network
+from avatar_forcing_ros.msg import RunStatistics
+from avatar_forcing_ros.nodes.lifetime import LastingNode, Lifetime
+from avatar_forcing_ros.ros import qos
+from avatar_forcing_ros.ros.graph.process import run_first
+from avatar_forcing_ros.ros.parameters import ACTIVE, INACTIVE, UNCONFIGURED, Parameters
+from avatar_forcing_ros.ros.settings import NodeSettings
 from avatar_forcing_ros.timeline import NANOSECONDS
 
 JUMP_BACK_NS = NANOSECONDS // 10  # a clock that steps back further than this has been restarted (a bag that loops)
@@ -30,27 +30,42 @@ JUMP_FORWARD_NS = 2 * NANOSECONDS
 _SIMULATED_LOOK_S = 0.002  # simulated time moves in steps of its own: how often it is looked at
 
 
-class AvatarNode(LifecycleNode):
-    """A lifecycle node. Subclasses declare parameters in `__init__` and implement `setup`, `start`, `stop`, `teardown`.
+class AvatarNode(LastingNode):
+    """A lifecycle node. Subclasses name the class of their settings and implement `setup`, `start`, `stop`.
 
     setup (configure): load what takes time; raise AvatarForcingError where the user has to mend something.
-    start (activate): begin to publish. stop (deactivate), teardown (cleanup): the way back; both may be called twice.
+    start (activate): begin to publish. stop (deactivate): the way back; only called where start has begun, perhaps twice.
+    What either makes ends with its stretch: publishers and the like by themselves, all else by `at_end`, said where it
+    is made. Before setup nothing of a subclass is called but `on_time_jump` and `report`.
+
+    A node whose configure fails stays unconfigured and says why in its diagnostics, so that the fault can be mended and
+    the node configured again; one that cannot go on ends its process.
     """
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    SETTINGS: type[NodeSettings] = NodeSettings  # a subclass has its own, and annotates `settings` with it
+
+    def __init__(self, name: str, arguments: list[str] | None = None) -> None:
+        """arguments: its own, as on a command line, where it shares a process; None: those of the process."""
+        super().__init__(name, cli_args=arguments, use_global_arguments=arguments is None)
+        self._checked_parameters = Parameters(self, self.SETTINGS)
+        self.settings: Any = self._checked_parameters.values  # as they are now; see Parameters for what may change when
+        self.waits_for_a_device = False  # a fault may mend itself: the process ends, and is started again
         self.fault = ""  # why the last transition failed, for people
         self.stopping = threading.Event()  # set while the node is not active: threads end on it
         self.stopping.set()
         self.unusable = ""  # why a message since the last report could not be used
+        self.when_done: Callable[[], object] = self.context.shutdown  # what it was started for has been done
         self.realtime_priority = 0  # that the system has given to a thread that asked for one
         self._threads: list[threading.Thread] = []
+        self._first_threads: dict[int, int] = {}  # thread of the system -> the priority that it was given
         self._jumps = 0
         self._counts: dict[str, int] = {}
-        self._before: dict[str, set] = {}  # what existed before configure, and before activate
-        self.declare("autostart", True, "configure and activate by itself; false where a lifecycle manager does it")
+        self._configured, self._activated = Lifetime(), Lifetime()
+        self._started = False  # `start` has begun, and `stop` has not been called since
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._statistics_out = self.create_publisher(RunStatistics, "~/statistics", qos.reliable(4))
         self.create_timer(1.0, self._publish_diagnostics)
+        self.create_timer(1.0, self._publish_statistics)
         threshold = JumpThreshold(
             min_forward=Duration(nanoseconds=JUMP_FORWARD_NS),
             min_backward=Duration(nanoseconds=-JUMP_BACK_NS),
@@ -65,8 +80,6 @@ class AvatarNode(LifecycleNode):
 
     def stop(self) -> None: ...
 
-    def teardown(self) -> None: ...
-
     def on_time_jump(self) -> None:
         """ROS time stepped back, or far ahead: forget what belongs to the old time."""
 
@@ -74,29 +87,28 @@ class AvatarNode(LifecycleNode):
         """For diagnostics: level (DiagnosticStatus.OK ...), one line, and values."""
         return DiagnosticStatus.OK, "active" if self.active else "inactive", {}
 
-    def declare(self, name: str, default, description: str, low=None, high=None, choices: tuple[str, ...] = ()) -> None:
-        """A parameter with its bounds, read when the node is configured."""
-        descriptor = ParameterDescriptor(description=description)
-        if choices:
-            descriptor.additional_constraints = "one of: " + ", ".join(choices)
-        if low is not None:
-            if isinstance(default, float):
-                descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
-            else:
-                descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
-        self.declare_parameter(name, default, descriptor)
+    @property
+    def hardware(self) -> str:
+        """What diagnostics are about: this machine, or a device of it."""
+        return platform.node()
 
-    def declare_network(self) -> None:
-        """The parameters that say where the published network is and how it runs."""
-        self.declare("weights", "", "folder or file of the published network's weights (space lia512 only)")
-        self.declare("device", "auto", "auto, cpu, cuda or cuda:N")
-        self.declare("precision", "auto", "of the network", choices=("auto", "float32", "bfloat16", "float16"))
+    def measured(self) -> dict[str, Any]:
+        """Fields of RunStatistics that this node measures, while it is active."""
+        return {}
 
-    def network(self) -> Network:
-        return Network(self.param("weights"), self.param("device"), self.param("precision"))
+    def set_parameters_atomically(self, parameter_list: list) -> SetParametersResult:
+        """As rclpy's, but what the node could not do is refused, with the reason."""
+        if reason := self._checked_parameters.refusal(parameter_list):
+            return SetParametersResult(successful=False, reason=reason)
+        result = super().set_parameters_atomically(parameter_list)
+        if result.successful:
+            self._checked_parameters.take(parameter_list)
+            self.settings = self._checked_parameters.values
+        return result
 
-    def param(self, name: str):
-        return self.get_parameter(name).value
+    def set_parameters(self, parameter_list: list) -> list[SetParametersResult]:
+        """As rclpy's: one after the other, each refused where the node could not do it."""
+        return [self.set_parameters_atomically([parameter]) for parameter in parameter_list]
 
     @property
     def active(self) -> bool:
@@ -104,6 +116,10 @@ class AvatarNode(LifecycleNode):
 
     def now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
+
+    def _simulated(self) -> bool:
+        clock: Any = self.get_clock()  # rclpy's annotation is of the base class
+        return clock.ros_time_is_active
 
     def wait_until(self, stamp_ns: int) -> bool:
         """Sleep until ROS time `stamp_ns`; False when the node is to stop, or time has jumped and the stamp means nothing.
@@ -117,15 +133,15 @@ class AvatarNode(LifecycleNode):
                 return before - remaining < JUMP_FORWARD_NS  # the clock may be seen to jump before the jump is told
             before = remaining
             # On system time one wait is exact.
-            self.stopping.wait(_SIMULATED_LOOK_S if clock.ros_time_is_active else min(remaining / NANOSECONDS, 0.5))
+            self.stopping.wait(_SIMULATED_LOOK_S if self._simulated() else min(remaining / NANOSECONDS, 0.5))
         return False
 
     def wait_notified(self, condition: threading.Condition, remaining_ns: int) -> None:
         """Until somebody notifies `condition`, which is held, or `remaining_ns` of ROS time have passed at the latest; the caller
         looks again."""
-        condition.wait(_SIMULATED_LOOK_S if self.get_clock().ros_time_is_active else remaining_ns / NANOSECONDS)
+        condition.wait(_SIMULATED_LOOK_S if self._simulated() else remaining_ns / NANOSECONDS)
 
-    def run_thread(self, work, realtime_priority: int = 0) -> None:
+    def run_thread(self, work: Callable[[], None], realtime_priority: int = 0) -> None:
         """Runs `work` in a thread until the node stops; an error in it ends the node, so that it is started again.
 
         realtime_priority: of SCHED_RR, 0: none. Where the system refuses it, or there is one core, the thread runs as any other.
@@ -135,6 +151,7 @@ class AvatarNode(LifecycleNode):
             try:
                 if realtime_priority and run_first(realtime_priority):
                     self.realtime_priority = realtime_priority
+                    self._first_threads[threading.get_native_id()] = realtime_priority
                 work()
             except Exception as error:
                 if self.context.ok():  # else: the process is ending and publishers are gone
@@ -151,13 +168,24 @@ class AvatarNode(LifecycleNode):
             if thread is not threading.current_thread():
                 thread.join(timeout_s)
         self._threads.clear()
+        self._first_threads.clear()
+
+    def allow_priority(self, allowed: bool) -> None:
+        """Whether threads that were given a real-time priority run before others. Under overload they must not: they would starve
+        the tracker, the transport and other faces, and in the end themselves."""
+        given = max(self._first_threads.values(), default=0) if allowed else 0
+        if given == self.realtime_priority:
+            return
+        for thread, priority in list(self._first_threads.items()):
+            run_first(priority if allowed else 0, thread)
+        self.realtime_priority = given
 
     def count(self, what: str, n: int = 1) -> None:
         """Add to a counter that diagnostics show."""
         self._counts[what] = self._counts.get(what, 0) + n
 
     @contextlib.contextmanager
-    def usable(self):
+    def usable(self) -> Iterator[None]:
         """Around the handling of a message: one that cannot be used is counted and told in diagnostics, no more."""
         try:
             yield
@@ -170,60 +198,67 @@ class AvatarNode(LifecycleNode):
         self.get_logger().warning(text, throttle_duration_sec=5.0)
 
     # --- lifecycle ----------------------------------------------------------------------------------------------
-    def on_configure(self, state) -> TransitionCallbackReturn:
-        self._before["configure"] = self._entities()
-        return self._transition(self.setup, super().on_configure, state)
+    def on_configure(self, state: Any) -> TransitionCallbackReturn:
+        self._lifetime = self._configured
+        return self._transition(self._checked_setup, super().on_configure, state, INACTIVE)
 
-    def on_activate(self, state) -> TransitionCallbackReturn:
+    def _checked_setup(self) -> None:
+        if self._checked_parameters.fault:
+            raise InputError(self._checked_parameters.fault)
+        self.setup()
+
+    def on_activate(self, state: Any) -> TransitionCallbackReturn:
         self.stopping.clear()
-        self._before["activate"] = self._entities()
-        result = self._transition(self.start, super().on_activate, state)
+        self._lifetime, self._started = self._activated, True
+        result = self._transition(self.start, super().on_activate, state, ACTIVE)
         if result != TransitionCallbackReturn.SUCCESS:
             self.stopping.set()
         return result
 
-    def on_deactivate(self, state) -> TransitionCallbackReturn:
+    def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
         self.stopping.set()
-        self._destroy_made_since("activate")
-        return self._transition(self.stop, super().on_deactivate, state)
+        return self._transition(self._deactivate, super().on_deactivate, state, INACTIVE)
 
-    def on_cleanup(self, state) -> TransitionCallbackReturn:
-        self._destroy_made_since("configure")
-        return self._transition(self.teardown, super().on_cleanup, state)
+    def on_cleanup(self, state: Any) -> TransitionCallbackReturn:
+        return self._transition(self._clean_up, super().on_cleanup, state, UNCONFIGURED)
 
-    def on_shutdown(self, state) -> TransitionCallbackReturn:
+    def _deactivate(self) -> None:
+        started, self._started = self._started, False
+        self._lifetime = self._configured
+        try:
+            self._activated.end()
+        finally:
+            if started:
+                self.stop()
+
+    def _clean_up(self) -> None:
+        self._lifetime = None
+        self._configured.end()
+
+    def on_shutdown(self, state: Any) -> TransitionCallbackReturn:
         self.halt()
         return super().on_shutdown(state)
 
-    def on_error(self, state) -> TransitionCallbackReturn:
+    def on_error(self, state: Any) -> TransitionCallbackReturn:
         self.halt()
-        self._destroy_made_since("configure")
+        self._checked_parameters.state = UNCONFIGURED
         return TransitionCallbackReturn.SUCCESS  # back to unconfigured: it may be tried again
 
     def halt(self) -> None:
         """Stops from any state; what cannot be finished becomes the node's fault."""
         self.stopping.set()
-        for work in (self.stop, self.teardown):
+        for work in (self._deactivate, self._clean_up):
             try:
                 work()
             except AvatarForcingError as error:
                 self.fault = str(error)
+            except RuntimeError:  # rclpy's, of a publisher that went with the context
+                if self.context.ok():
+                    raise
 
-    def _entities(self) -> set:
-        return {*self.publishers, *self.subscriptions, *self.timers, *self.services}
-
-    def _destroy_made_since(self, transition: str) -> None:
-        before = self._before.get(transition, self._entities())
-        for kind, destroy in (
-            (self.publishers, self.destroy_publisher),
-            (self.subscriptions, self.destroy_subscription),
-            (self.timers, self.destroy_timer),
-            (self.services, self.destroy_service),
-        ):
-            for entity in [e for e in kind if e not in before]:
-                destroy(entity)
-
-    def _transition(self, work, then, state) -> TransitionCallbackReturn:
+    def _transition(
+        self, work: Callable[[], None], then: Callable[[Any], TransitionCallbackReturn], state: Any, reached: int
+    ) -> TransitionCallbackReturn:
         try:
             work()
         except Exception as error:
@@ -232,9 +267,15 @@ class AvatarNode(LifecycleNode):
                 self.fault = f"{type(error).__name__}: {error}"
                 self.get_logger().error(traceback.format_exc())
             self.get_logger().error(self.fault)
-            self._destroy_made_since("configure" if work == self.setup else "activate")
+            if work == self._checked_setup:
+                self._clean_up()
+            elif work == self.start:
+                self._activated.end()
+                self._lifetime = self._configured
+            self._publish_diagnostics()
             return TransitionCallbackReturn.FAILURE
         self.fault = ""
+        self._checked_parameters.state = reached
         return then(state)
 
     # --- diagnostics and time -----------------------------------------------------------------------------------
@@ -243,7 +284,9 @@ class AvatarNode(LifecycleNode):
         self.unusable = ""
         if self.fault:
             level, message = DiagnosticStatus.ERROR, self.fault
-        status = DiagnosticStatus(level=level, name=self.get_fully_qualified_name(), message=message)
+        status = DiagnosticStatus(
+            level=level, name=self.get_fully_qualified_name(), message=message, hardware_id=self.hardware
+        )
         for key, value in {**values, **self._counts}.items():
             text = f"{value:.2f}" if isinstance(value, float) else str(value)
             status.values.append(KeyValue(key=key, value=text))
@@ -251,62 +294,15 @@ class AvatarNode(LifecycleNode):
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
-    def _on_jump(self, jump) -> None:
+    def _publish_statistics(self) -> None:
+        if self.active:
+            nothing = dict.fromkeys(("real_time_factor", "queued_images", "queued_motion", "queued_speech"), math.nan)
+            message = RunStatistics(node=self.get_fully_qualified_name(), **(nothing | self.measured()))
+            message.header.stamp = self.get_clock().now().to_msg()
+            self._statistics_out.publish(message)
+
+    def _on_jump(self, jump: Any) -> None:
         if jump.clock_change in (ClockChange.ROS_TIME_NO_CHANGE, ClockChange.SYSTEM_TIME_NO_CHANGE):
             self.get_logger().info(f"time jumped by {jump.delta.nanoseconds / NANOSECONDS:.2f} s: starting afresh")
         self._jumps += 1
         self.on_time_jump()
-
-
-def run_first(priority: int) -> bool:
-    """Asks for SCHED_RR for the calling thread. False where there is no such thing, no right to it (see limits.conf(5), rtprio),
-    or no second core: others would wait for as long as this thread computes."""
-    try:
-        if len(os.sched_getaffinity(0)) < 2:
-            return False
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
-    except (AttributeError, OSError):
-        return False
-    return True
-
-
-def _keep_memory_flat() -> None:
-    """Two malloc arenas instead of eight per core: images that pass from thread to thread else leave holes in all of
-    them, and a node that plays video grows by megabytes a minute."""
-    try:
-        ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
-    except (AttributeError, OSError):  # another C library than glibc has other habits
-        pass
-
-
-def run_node(node_class: type[AvatarNode]) -> int:
-    """The main function of a node's executable. Exit status 1, and a last line "error: ...", where something failed."""
-    _keep_memory_flat()
-    rclpy.init()
-    cv2.setNumThreads(1)  # every node is a process of its own; the cores are shared among them
-    sys.setswitchinterval(0.001)  # a thread whose image is due does not wait 5 ms for one that reads a message
-    node, fault = None, ""
-    try:
-        node = node_class()
-        ok = TransitionCallbackReturn.SUCCESS
-        if not node.param("autostart") or (node.trigger_configure() == ok and node.trigger_activate() == ok):
-            gc.collect()
-            gc.freeze()  # what is there now stays: later collections are short
-            rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (AvatarForcingError, ParameterException) as error:
-        fault = str(error)
-    finally:
-        if node is not None:
-            node.halt()
-            fault = fault or node.fault
-            node.destroy_node()
-            # What still refers to the node keeps its participant, and with it 17 MB of shared memory that outlive the process.
-            node = None
-            gc.unfreeze()
-            gc.collect()
-        rclpy.try_shutdown()
-    if fault:
-        print(f"error: {fault}", file=sys.stderr)
-    return 1 if fault else 0

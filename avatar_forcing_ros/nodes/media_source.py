@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rclpy.time import Time
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.media.base import AudioChunk, MediaReader, VideoFrame
 from avatar_forcing_ros.media.images import rgb_bytes
-from avatar_forcing_ros.media.reader import AudioChunk, MediaReader, VideoFrame, open_media
-from avatar_forcing_ros.nodes import qos
-from avatar_forcing_ros.nodes.base import AvatarNode, run_node
-from avatar_forcing_ros.nodes.sound import SoundPublisher
+from avatar_forcing_ros.media.open import is_live, open_media
+from avatar_forcing_ros.nodes.base import AvatarNode
+from avatar_forcing_ros.nodes.running import run_node
+from avatar_forcing_ros.ros import qos
+from avatar_forcing_ros.ros.camera_info import uncalibrated
+from avatar_forcing_ros.ros.settings import MediaSourceSettings
+from avatar_forcing_ros.ros.sound import SoundPublisher
 from avatar_forcing_ros.timeline import NANOSECONDS, seconds_to_ns
 
 
@@ -24,33 +29,39 @@ class MediaSource(AvatarNode):
     than the start is left out. A device that stops giving ends the process, so that it is started again.
     """
 
-    def __init__(self) -> None:
-        super().__init__("media_source")
-        self.declare("source", "", "video or sound file, rosbag2, webcam:0, mic: or mic:NAME")
-        self.declare("camera_topic", "", "camera topic inside a bag; empty: the first one")
-        self.declare("audio_topic", "", "sound topic inside a bag; empty: the first one")
-        self.declare("play_video", True, "publish the images")
-        self.declare("play_audio", True, "publish the sound")
-        self.declare("start_time", 0.0, "ROS time in seconds at which the source begins; 0: at activation", 0.0, 1e12)
-        self.declare("speed_of_sound_file", 1.0, "1: real time; above: sound sent ahead, as a TTS does", 1.0, 1000.0)
-        self.declare("loop", False, "begin again at the end")
-        self.declare("exit_when_done", False, "end the process when the source has been played")
-        self.declare("frame_id", "camera", "frame_id of the images")
-        self._media = None
+    SETTINGS = MediaSourceSettings
+    settings: MediaSourceSettings
+
+    def __init__(self, arguments: list[str] | None = None) -> None:
+        super().__init__("media_source", arguments)
+        self._media: MediaReader | None = None
 
     def setup(self) -> None:
-        source = self.param("source")
+        source = self.settings.source
         if not source:
-            raise InputError("media_source: parameter source is empty; give a video, a sound file, a bag, webcam:0 or mic:")
-        self._open()
-        self._play_video = self.param("play_video") and self._media.has_video
-        self._play_audio = self.param("play_audio") and self._media.has_audio
+            raise InputError(
+                "media_source: parameter source is empty; give a video, a sound file, a bag, webcam:0 or mic:"
+            )
+        self.waits_for_a_device = is_live(source)
+        self.at_end(self._close)
+        media = self._open()
+        self._play_video = self.settings.play_video and media.has_video
+        self._play_audio = self.settings.play_audio and media.has_audio
         if not (self._play_video or self._play_audio):
-            raise InputError(f"{source}: has nothing to play; it lacks the {'sound' if self.param('play_audio') else 'video'}")
+            raise InputError(
+                f"{source}: has nothing to play; it lacks the {'sound' if self.settings.play_audio else 'video'}"
+            )
         if self._play_video:
             self._images = self.create_publisher(Image, "camera/image_raw", qos.reliable(4))
+            self._camera_info = self.create_publisher(CameraInfo, "camera/camera_info", qos.reliable(4))
         if self._play_audio:
             self._sound = SoundPublisher(self)
+
+    @property
+    def hardware(self) -> str:
+        """A device, where one is the source."""
+        source = self.settings.source or ""
+        return f"{super().hardware}: {source}" if source and is_live(source) else super().hardware
 
     def start(self) -> None:
         if self._media is None:
@@ -58,19 +69,21 @@ class MediaSource(AvatarNode):
         self.run_thread(self._play)
 
     def stop(self) -> None:
+        self._close()
+        self.join_threads()
+
+    def _close(self) -> None:
         media, self._media = self._media, None
         if media is not None:
             media.close()
-        self.join_threads()
 
-    def teardown(self) -> None:
-        self.stop()  # a device that was opened and never played
-
-    def _open(self) -> None:
-        self._media = open_media(self.param("source"), self.param("camera_topic") or None, self.param("audio_topic") or None)
+    def _open(self) -> MediaReader:
+        self._media = open_media(self.settings.source or "", self.settings.camera_topic, self.settings.audio_topic)
+        return self._media
 
     def _play(self) -> None:
-        media, start = self._media, seconds_to_ns(self.param("start_time")) or self.now_ns()
+        media, asked = self._media, self.settings.start_time
+        start = self.now_ns() if asked is None else seconds_to_ns(asked)
         if media is None:  # stopped at once
             return
         try:
@@ -79,16 +92,18 @@ class MediaSource(AvatarNode):
             else:
                 while not self.stopping.is_set():
                     start = self._play_once(media, start)
-                    if not self.param("loop"):
+                    if not self.settings.loop:
                         break
         except InputError as error:
             self.fault = str(error)
             self.get_logger().error(self.fault)
         if self.stopping.is_set():
             return
-        if self.param("exit_when_done") or (self.fault and media.live):
-            self.get_logger().info("played to the end")
+        if self.fault and media.live:
             self.context.shutdown()
+        elif self.settings.exit_when_done:
+            self.get_logger().info("played to the end")
+            self.when_done()
 
     def _items(self, media: MediaReader) -> Iterator[VideoFrame | AudioChunk]:
         if self._play_video and self._play_audio:
@@ -121,7 +136,7 @@ class MediaSource(AvatarNode):
             else:
                 duration = len(item.samples) * NANOSECONDS // item.rate
                 end = max(end, stamp + duration)
-                speed = self.param("speed_of_sound_file")
+                speed = self.settings.speed_of_sound_file
                 if not self._wait(start + round((stamp + duration - start) / speed)):
                     break
                 # Sound that is sent ahead of time is not stamped: its reader queues it.
@@ -136,15 +151,19 @@ class MediaSource(AvatarNode):
         return False
 
     def _publish_sound(self, chunk: AudioChunk, stamp: int) -> None:
-        self._sound.publish(chunk.samples, chunk.rate, Time(nanoseconds=stamp).to_msg(), self.param("frame_id"))
+        self._sound.publish(chunk.samples, chunk.rate, Time(nanoseconds=stamp).to_msg(), self.settings.frame_id)
         self.count("sound chunks")
 
-    def _publish_image(self, image, stamp: int) -> None:
+    def _publish_image(self, image: Any, stamp: int) -> None:
         message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=3 * image.shape[1])
         message.header.stamp = Time(nanoseconds=stamp).to_msg()
-        message.header.frame_id = self.param("frame_id")
+        message.header.frame_id = self.settings.frame_id
         message.data = rgb_bytes(image)
         self._images.publish(message)
+        if self._camera_info.get_subscription_count():
+            info = uncalibrated(image)
+            info.header = message.header
+            self._camera_info.publish(info)
         self.count("images")
 
 

@@ -5,82 +5,90 @@ from __future__ import annotations
 import array
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
+from dataclasses import replace
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.duration import Duration
 from rclpy.time import Time
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.signals import AVATAR_AUDIO
 from avatar_forcing_ros.media.images import encode_jpeg, rgb_bytes
-from avatar_forcing_ros.motion import AVATARS, make_avatar, rest_of
-from avatar_forcing_ros.motion.idle import shown
-from avatar_forcing_ros.motion.playout import MotionPlayout, PlayedFrame
-from avatar_forcing_ros.msg import AudioFrames, AvatarFrame, MotionLatentBlock
-from avatar_forcing_ros.nodes import qos
-from avatar_forcing_ros.nodes.base import AvatarNode, run_node
-from avatar_forcing_ros.nodes.sound import SoundPublisher
-from avatar_forcing_ros.nodes.unpack import block_of, sound_of
-from avatar_forcing_ros.pacing import MILLISECOND, PresentationClock, Recent
-from avatar_forcing_ros.timeline import (
-    BLOCK_FRAMES,
-    FRAME_RATE,
-    NANOSECONDS,
-    SAMPLE_RATE,
-    SAMPLES_PER_FRAME,
-    frame_at,
-    seconds_to_ns,
-    time_of,
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.direction.director import VOICE_AHEAD, sounding
+from avatar_forcing_ros.motion.idle import micro_motion, shown
+from avatar_forcing_ros.motion.smaller import ScaledFace
+from avatar_forcing_ros.motion.space import make_avatar
+from avatar_forcing_ros.msg import (
+    AvatarFrame,
+    MotionLatent,
+    MotionLatentBlock,
+    PresentationState,
+    SpeechControl,
+    SpeechState,
+    VoiceFrame,
 )
+from avatar_forcing_ros.nodes.base import AvatarNode
+from avatar_forcing_ros.nodes.running import run_node
+from avatar_forcing_ros.presentation.hush import Hush
+from avatar_forcing_ros.presentation.pacing import MILLISECOND, PresentationClock, Recent
+from avatar_forcing_ros.presentation.playout import MotionPlayout, PlayedFrame
+from avatar_forcing_ros.presentation.voice_playout import SpeechEvent, VoicePlayout
+from avatar_forcing_ros.ros import qos
+from avatar_forcing_ros.ros.camera_info import uncalibrated
+from avatar_forcing_ros.ros.direction import DirectionTopics
+from avatar_forcing_ros.ros.messages import block_of, motion_message
+from avatar_forcing_ros.ros.quality import RendererQuality
+from avatar_forcing_ros.ros.settings import RendererSettings
+from avatar_forcing_ros.ros.sound import SoundPublisher
+from avatar_forcing_ros.ros.speech import cut_of, state_message, voice_of
+from avatar_forcing_ros.timeline import BLOCK_FRAMES, FRAME_RATE, NANOSECONDS, frame_at, seconds_to_ns, time_of
 
-KEPT_SPEECH_FRAMES = 8 * FRAME_RATE
 _FIRST_DELAY_NS = 200 * MILLISECOND  # of the calm face before any motion, where the delay is automatic
-_SILENT = 10 ** (-50 / 20)  # peak of a frame of speech that may be made longer or shorter
 _WAKE_NS = 2 * MILLISECOND  # for what lies between the drawing of an image and its publishing
+_AHEAD_FRAMES = 2  # of motion for pages that draw it; what is asked of the face meanwhile comes after them
 _UNHEARD_NS = 20 * MILLISECOND  # by which the delay is too short where a step had to start before its speech came
 
 
 class Renderer(AvatarNode):
-    """Reads `motion_blocks` and `speech/audio_frames`; publishes `image_raw`, `image_raw/compressed`,
-    `spoken/audio_stamped` and `avatar_frame`.
+    """Reads `motion_blocks`, `speech/voice_frames` and `speech/control`; publishes `image_raw`, `image_raw/compressed`, `camera_info`,
+    `shown_motion`, `spoken/audio_stamped`, `speech_state`, `presentation` (by which the generator is paced) and `avatar_frame`
+    (a record).
 
     Frame f and its sound leave at time(f) + the presentation delay, which is given, or as short as the blocks come in time
     for (pacing.py). An image is drawn ahead of that moment; a block that is late holds the face and then eases it to
     rest, and the clock goes on.
     """
 
-    def __init__(self) -> None:
-        super().__init__("renderer")
-        self.declare("avatar", "portrait", "the face", choices=AVATARS)
-        self.declare("portrait", "", "image file of a face; empty: the one in the box")
-        self.declare_network()
-        self.declare("theme", "", "theme of the screen face; empty: the first one")
-        self.declare("size", 512, "side of the images in pixels (the neural face has its weights' own)", 128, 2160)
-        self.declare("presentation_delay", 0.0, "seconds from a frame's time to its showing; 0: measured, as short as it can be", 0.0, 5.0)
-        self.declare("presentation_delay_low", 0.06, "bound of the measured delay, seconds", 0.02, 5.0)
-        self.declare("presentation_delay_high", 1.0, "bound of the measured delay, seconds", 0.02, 5.0)
-        self.declare("presentation_reserve", 0.015, "seconds kept over the delay that blocks have needed", 0.0, 1.0)
-        self.declare("realtime_priority", 2, "of the threads that show images and speak, where the system allows it; 0: as any", 0, 50)
-        self.declare("jpeg_quality", 85, "of image_raw/compressed", 10, 100)
-        self.declare("frame_id", "avatar", "frame_id of the images")
+    SETTINGS = RendererSettings
+    settings: RendererSettings
+
+    def __init__(self, arguments: list[str] | None = None) -> None:
+        super().__init__("renderer", arguments)
         self._lock = threading.Condition()
 
     def setup(self) -> None:
-        self._avatar = make_avatar(
-            self.param("avatar"), self.param("portrait"), self.param("size"), self.param("theme"), self.network()
-        )
-        rest = rest_of(self._avatar)
+        now = self.settings
+        face = now.avatar, now.portrait or "", now.theme or "", now.network
+        self._avatar = ScaledFace(lambda size: make_avatar(*face[:2], size, *face[2:]), now.picture_size)
+        for note in self._avatar.notes:
+            self.get_logger().warning(f"{self.settings.portrait}: {note}")
+        rest, self._draws_blocks = self._avatar.rest, self._avatar.draws_blocks
         self._dim = len(rest)
-        self._draws_blocks = hasattr(self._avatar, "render_block")
+        self._direction = DirectionTopics(self) if self._avatar.space == rig.SPACE else None
+        if self._direction is not None:
+            self.at_end(self._direction.close)
         self._timing = self._presentation_clock()
         self._playout = MotionPlayout(rest)
-        self._speech: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._voice = VoicePlayout()
+        self._hush = Hush(rest, rig.MOUTH if self._avatar.space == rig.SPACE else [])
         self._started = False  # a first block has come
-        self._restart, self._first_image = False, 0.0
-        self._render_ms, self._draw_ms = Recent(100), Recent(100)  # of an image; until the first image of a draw is there
-        self._pack_ms = Recent(100)  # of an image's messages
+        self._restart, self._first_image = False, 0  # ROS time of the first image
+        # Of an image; until the first image of a draw is there; of an image's messages.
+        self._render_ms, self._draw_ms, self._pack_ms = Recent(100), Recent(100), Recent(100)
         drawn_at_once = BLOCK_FRAMES if self._draws_blocks else 1
         for _ in range(3):  # the first images cost the most
             self._render_ms.clear()
@@ -88,23 +96,35 @@ class Renderer(AvatarNode):
             self._render(0, [PlayedFrame(rest, -1, 0, 0, held=True)] * drawn_at_once)
         self._raw = self.create_publisher(Image, "image_raw", qos.reliable(4))
         self._compressed = self.create_publisher(CompressedImage, "image_raw/compressed", qos.reliable(4))
+        self._camera_info = self.create_publisher(CameraInfo, "camera_info", qos.reliable(4))
+        self._presentation = self.create_publisher(PresentationState, "presentation", qos.reliable(10))
         self._info = self.create_publisher(AvatarFrame, "avatar_frame", qos.reliable(50))
+        self._motion = self.create_publisher(MotionLatent, "shown_motion", qos.reliable(50))
         self._sound = SoundPublisher(self, "spoken/")
+        self._state = self.create_publisher(SpeechState, "speech_state", qos.reliable(100))
 
     def _presentation_clock(self) -> PresentationClock:
-        given, low, high = (
-            seconds_to_ns(self.param(f"presentation_delay{end}")) for end in ("", "_low", "_high")
-        )  # fmt: skip
-        if low > high:
-            raise InputError(f"renderer: presentation_delay_low is {low / 1e9} s, above presentation_delay_high, {high / 1e9} s")
-        reserve = seconds_to_ns(self.param("presentation_reserve"))
-        return PresentationClock(given or _FIRST_DELAY_NS, not given, low, high, reserve)
+        asked, now = self.settings.presentation_delay, self.settings
+        if now.presentation_delay_low > now.presentation_delay_high:
+            low, high = now.presentation_delay_low, now.presentation_delay_high
+            raise InputError(f"renderer: presentation_delay_low is {low} s, above presentation_delay_high, {high} s")
+        return PresentationClock(
+            _FIRST_DELAY_NS if asked is None else seconds_to_ns(asked),
+            asked is None,
+            seconds_to_ns(now.presentation_delay_low),
+            seconds_to_ns(now.presentation_delay_high),
+            seconds_to_ns(now.presentation_reserve),
+        )
 
     def start(self) -> None:
         self.create_subscription(MotionLatentBlock, "motion_blocks", self._on_block, qos.reliable(20))
-        self.create_subscription(AudioFrames, "speech/audio_frames", self._on_speech, qos.reliable(100))
+        self.create_subscription(VoiceFrame, "speech/voice_frames", self._on_voice, qos.reliable(100))
+        self.create_subscription(SpeechControl, "speech/control", self._on_control, qos.reliable(20))
+        self._quality = RendererQuality(self, self._avatar, self.allow_priority)
+        if self._direction is not None:
+            self._direction.start()
         # A thread that sleeps until an image is due gets a core of those that compute for longer.
-        priority = self.param("realtime_priority")
+        priority = self.settings.realtime_priority
         self.run_thread(self._speak, priority)
         self.run_thread(self._present, priority)
 
@@ -122,7 +142,8 @@ class Renderer(AvatarNode):
             arrived = self.now_ns()
             with self._lock:
                 self._playout.put(message.first_frame, latents, message.sequence, stamps)
-                needed = arrived - time_of(message.first_frame) + self._lead_ns()
+                lead = self._lead_ns() + self._quality.room_ns(message.frame_count)
+                needed = arrived - time_of(message.first_frame) + lead
                 if self._started:
                     # A step that could not wait for its speech would have needed more than it took.
                     unheard = AVATAR_AUDIO in message.missing
@@ -132,14 +153,29 @@ class Renderer(AvatarNode):
                 self._started = True
                 self._lock.notify_all()
 
-    def _on_speech(self, message: AudioFrames) -> None:
+    def _on_voice(self, message: VoiceFrame) -> None:
         with self.usable():
-            samples, _ = sound_of(message)
+            voice, spans = voice_of(message)
             with self._lock:
-                for i, frame in enumerate(samples.reshape(-1, SAMPLES_PER_FRAME)):
-                    self._speech[message.first_frame + i] = frame
-                while len(self._speech) > KEPT_SPEECH_FRAMES:
-                    self._speech.popitem(last=False)
+                self._voice.put(message.frame, voice, message.rate, spans)
+
+    def _on_control(self, message: SpeechControl) -> None:
+        with self.usable():
+            if message.action == SpeechControl.GAIN:
+                with self._lock:
+                    self._voice.set_gain(min(max(message.gain, 0.0), 1.0))
+                return
+            stamp, utterance, position = cut_of(message)
+            with self._lock:
+                events = self._voice.cut(stamp, utterance, position)
+                if events:
+                    # Motion up to the interruption was made for sound that is not heard.
+                    self._hush.begin(self._frame_now() + 1, frame_at(stamp) + 2)
+            self._tell(events)
+
+    def _tell(self, events: list[SpeechEvent]) -> None:
+        for event in events:
+            self._state.publish(state_message(event, self.settings.frame_id))
 
     def _speak(self) -> None:
         """The speech of every frame at its presentation time, whatever the images do."""
@@ -154,7 +190,7 @@ class Renderer(AvatarNode):
     def _present(self) -> None:
         """The image of every frame at its presentation time. A machine that cannot keep up leaves out images."""
         frame = self._frame_now() + 1
-        drawn: deque[tuple[PlayedFrame, np.ndarray]] = deque()  # of the frames from `frame` on
+        drawn: deque[tuple[PlayedFrame, np.ndarray | None]] = deque()  # of the frames from `frame` on
         while self.active:
             behind = self._frame_now() - frame
             if self._restart or behind < -2 * FRAME_RATE:
@@ -162,7 +198,10 @@ class Renderer(AvatarNode):
                 drawn.clear()
                 with self._lock:
                     self._playout.reset()
-                    self._speech.clear()
+                    self._voice.reset()
+                    self._hush.reset()
+                    if self._direction is not None:
+                        self._direction.reset()
                     self._timing.reset()
                 frame = self._frame_now() + 1
                 continue
@@ -175,7 +214,7 @@ class Renderer(AvatarNode):
             due = self._due(frame)
             if not drawn:
                 self._wait_for_motion(frame, due)
-                drawn.extend(self._draw(frame))
+            drawn.extend(self._draw(frame, len(drawn)))
             messages = self._pack(drawn[0][1])  # before the image is due, so that it leaves at the moment
             if not self.wait_until(due):
                 continue
@@ -184,10 +223,11 @@ class Renderer(AvatarNode):
             for publisher, message in messages:
                 message.header.stamp = stamp
                 publisher.publish(message)
-            self.count("images")
+            self.count("images", int(bool(messages)))
+            self._publish_presentation(frame, due, settled=not played.held)
             self._publish_info(frame, due, played)
-            if not self._first_image:
-                self._first_image = self.now_ns() / NANOSECONDS
+            if messages and not self._first_image:
+                self._first_image = self.now_ns()
             if played.held and self._started:
                 self.count("held frames")
             frame += 1
@@ -199,19 +239,39 @@ class Renderer(AvatarNode):
     def _due(self, frame: int) -> int:
         """When `frame` is shown. The speech of the frame before it takes up a change of the delay, if it is silent."""
         with self._lock:
-            return self._timing.due(frame, lambda: self._is_silent(frame - 1) and self._is_silent(frame))
+            return self._timing.due(frame, lambda: self._voice.is_silent(frame - 1) and self._voice.is_silent(frame))
 
-    def _is_silent(self, frame: int) -> bool:
-        samples = self._speech.get(frame)
-        return samples is None or float(np.abs(samples).max()) < _SILENT
-
-    def _draw(self, frame: int) -> list[tuple[PlayedFrame, np.ndarray]]:
-        """The image of `frame`; a face that draws blocks at once gives those that follow as well, as far as they are there."""
+    def _draw(self, frame: int, ready: int) -> list[tuple[PlayedFrame, np.ndarray | None]]:
+        """What is still to be drawn of `frame` and those soon after it, of which `ready` are there, as far as their motion has come."""
+        seen = any(p.get_subscription_count() for p in (self._raw, self._compressed))
+        most = BLOCK_FRAMES if self._draws_blocks else 1 if seen else _AHEAD_FRAMES
+        if ready and (seen or self._draws_blocks):
+            return []
+        first = frame + ready
         with self._lock:
-            played = [self._playout.frame_at(frame)]
-            while self._draws_blocks and len(played) < BLOCK_FRAMES and self._playout.has(frame + len(played)):
-                played.append(self._playout.frame_at(frame + len(played)))
-        return list(zip(played, self._render(frame, played), strict=True))
+            played = [] if ready else [self._playout.frame_at(frame)]
+            while ready + len(played) < most and self._playout.has(first + len(played)):
+                played.append(self._playout.frame_at(first + len(played)))
+            played = [replace(p, latent=self._bent(p.latent, first + i)) for i, p in enumerate(played)]
+        self._publish_motion(first, played)
+        if not seen or not played:
+            return [(p, None) for p in played]  # nobody looks: the clock, the motion and the speech go on
+        return list(zip(played, self._render(first, played), strict=True))
+
+    def _bent(self, latent: np.ndarray, frame: int) -> np.ndarray:
+        """What the face does at a frame for which the generator made `latent`."""
+        if self._direction is None:
+            return latent
+        heard = [self._voice.get(frame + i) for i in range(VOICE_AHEAD + 1)]
+        return self._direction.bent(self._hush.apply(frame, latent), frame, sounding(heard, 1))
+
+    def _publish_motion(self, frame: int, played: list[PlayedFrame]) -> None:
+        """The motion that is shown, ahead of its time, for those who draw the face themselves."""
+        if self._avatar.space != rig.SPACE or not self._motion.get_subscription_count():
+            return
+        for i, p in enumerate(played):
+            latent, due = p.latent + micro_motion(frame + i), self._due(frame + i)
+            self._motion.publish(motion_message(frame + i, due, latent, float(not p.held), self.settings.frame_id))
 
     def _render(self, frame: int, played: list[PlayedFrame]) -> list[np.ndarray]:
         began = time.perf_counter()
@@ -224,8 +284,10 @@ class Renderer(AvatarNode):
         self._render_ms.add(spent / len(played))
         return images
 
-    def _pack(self, image: np.ndarray) -> list[tuple]:
+    def _pack(self, image: np.ndarray | None) -> list[tuple]:
         """(publisher, message without its stamp) of an image (h, w, 3): raw and compressed, each only where somebody listens."""
+        if image is None:
+            return []
         began, messages = time.perf_counter(), []
         if self._raw.get_subscription_count():
             message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=3 * image.shape[1])
@@ -233,10 +295,12 @@ class Renderer(AvatarNode):
             messages.append((self._raw, message))
         if self._compressed.get_subscription_count():
             message = CompressedImage(format="jpeg")
-            message.data = array.array("B", encode_jpeg(image, self.param("jpeg_quality")))
+            message.data = array.array("B", encode_jpeg(image, self.settings.jpeg_quality))
             messages.append((self._compressed, message))
+        if messages and self._camera_info.get_subscription_count():
+            messages.append((self._camera_info, uncalibrated(image)))
         for _, message in messages:
-            message.header.frame_id = self.param("frame_id")
+            message.header.frame_id = self.settings.frame_id
         self._pack_ms.add(1000 * (time.perf_counter() - began))
         return messages
 
@@ -260,44 +324,67 @@ class Renderer(AvatarNode):
 
     def _publish_speech(self, frame: int) -> None:
         due, until = self._due(frame), self._due(frame + 1)
+        # Where the delay changes, a silent frame is a little longer or shorter, and the sound stays in step.
         with self._lock:
-            samples = self._speech.pop(frame, None)
-        if samples is None:
-            samples = np.zeros(SAMPLES_PER_FRAME, np.float32)
-        # Where the delay changes, a silent frame is a little longer or shorter: the sound stays whole, in step with its stamps.
-        count = max(0, (until - due) * SAMPLE_RATE // NANOSECONDS)
-        samples = np.pad(samples, (0, max(0, count - len(samples))))[:count]
-        if count:
-            self._sound.publish(samples, SAMPLE_RATE, Time(nanoseconds=due).to_msg(), self.param("frame_id"))
+            samples, rate, events = self._voice.take(frame, due, until)
+        if len(samples):
+            self._sound.publish(samples, rate, Time(nanoseconds=due).to_msg(), self.settings.frame_id)
+        self._tell(events)
 
-    def _publish_info(self, frame: int, due: int, played) -> None:
-        message = AvatarFrame(
-            frame=frame, block=max(played.block, 0), render_ms=self._render_ms.newest, lead_ms=self._lead_ns() / MILLISECOND,
-            held=played.held,
-        )  # fmt: skip
+    def _publish_presentation(self, frame: int, due: int, settled: bool) -> None:
+        message = PresentationState(frame=frame, settled=settled)
         message.header.stamp = Time(nanoseconds=due).to_msg()
-        message.header.frame_id = self.param("frame_id")
+        message.header.frame_id = self.settings.frame_id
+        message.delay = Duration(nanoseconds=due - time_of(frame)).to_msg()
+        message.lead = Duration(nanoseconds=self._lead_ns()).to_msg()
+        message.render_time = Duration(nanoseconds=round(self._render_ms.newest * 1e6)).to_msg()
+        self._presentation.publish(message)
+
+    def _publish_info(self, frame: int, due: int, played: PlayedFrame) -> None:
+        message = AvatarFrame(frame=frame, block=max(played.block, 0), held=played.held)
+        message.render_time = Duration(nanoseconds=round(self._render_ms.newest * 1e6)).to_msg()
+        message.header.stamp = Time(nanoseconds=due).to_msg()
+        message.header.frame_id = self.settings.frame_id
         message.camera_stamp = Time(nanoseconds=played.camera_stamp_ns).to_msg()
         message.user_audio_stamp = Time(nanoseconds=played.user_audio_stamp_ns).to_msg()
         message.published = self.get_clock().now().to_msg()
         self._info.publish(message)
 
-    def report(self):
+    def _queued(self) -> tuple[int, int]:
+        """Frames of motion and of speech that wait for their presentation."""
+        frame = self._frame_now()
+        motion = sum(self._playout.has(frame + i) for i in range(1, 2 * BLOCK_FRAMES + 1))
+        return motion, self._voice.waiting(frame)
+
+    def measured(self) -> dict[str, object]:
+        with self._lock:
+            motion, speech = self._queued()
+            delay = Duration(nanoseconds=self._timing.delay_ns).to_msg()
+        return {
+            "real_time_factor": self._render_ms.quantile(50) * FRAME_RATE / 1000,
+            "queued_motion": float(motion),
+            "queued_speech": float(speech),
+            "presentation_delay": delay,
+            "first_image": Time(nanoseconds=self._first_image).to_msg(),
+        }
+
+    def report(self) -> tuple[int, str, dict]:
         if not self.active:
             return super().report()
         render_ms = self._render_ms.quantile(50)
         with self._lock:
-            frame = self._frame_now()
-            queued = sum(self._playout.has(frame + i) for i in range(1, 2 * BLOCK_FRAMES + 1))
+            queued, speech = self._queued()
             values = {
                 "render ms": render_ms,
                 "real-time factor": render_ms * FRAME_RATE / 1000,
                 "presentation delay s": self._timing.delay_ns / NANOSECONDS,
                 "wanted presentation delay s": self._timing.wanted_ns / NANOSECONDS,
                 "queued motion frames": queued,
-                "queued speech frames": sum(f > frame for f in self._speech),
-                "first image": self._first_image,
+                "queued speech frames": speech,
+                "late speech frames": self._voice.late_frames,
+                "first image": self._first_image / NANOSECONDS,
                 "real-time priority": self.realtime_priority,
+                "drawn size": self._avatar.scale,
             }
         if self.unusable:
             return DiagnosticStatus.ERROR, self.unusable, values

@@ -9,8 +9,7 @@ doubled, and the sound is made longer or shorter where there is none.
 from __future__ import annotations
 
 from collections import deque
-
-import numpy as np
+from collections.abc import Callable
 
 from avatar_forcing_ros.timeline import FRAME_RATE, presentation_time
 
@@ -44,8 +43,13 @@ class Recent:
         return self._values[-1] if self._values else 0.0
 
     def quantile(self, percent: float) -> float:
-        """0 while empty."""
-        return float(np.percentile(self._values, percent)) if self._values else 0.0
+        """Between two values it goes straight; 0 while empty. (NumPy's takes twenty times as long for so few.)"""
+        if not self._values:
+            return 0.0
+        ordered = sorted(self._values)
+        whole, part = divmod(percent / 100 * (len(ordered) - 1), 1)
+        below, above = ordered[int(whole)], ordered[min(int(whole) + 1, len(ordered) - 1)]
+        return below + part * (above - below)
 
 
 class PresentationClock:
@@ -68,7 +72,7 @@ class PresentationClock:
         self._newest: int | None = None  # the newest frame whose delay has been decided
         self._delays: deque[int] = deque(maxlen=_PINNED_FRAMES)  # of the frames up to it
 
-    def due(self, frame: int, calm=lambda: False) -> int:
+    def due(self, frame: int, calm: Callable[[], bool] = lambda: False) -> int:
         """Presentation time of `frame` in ns. The first who asks decides it, for good; frames are to be asked for in order.
 
         calm: asked where the delay wants to change: whether the avatar is silent in the frame before this one.

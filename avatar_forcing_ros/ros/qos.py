@@ -23,7 +23,7 @@ def reliable(depth: int) -> QoSProfile:
 
 
 def latched() -> QoSProfile:
-    """For descriptions that late readers need, such as AudioInfo."""
+    """For descriptions that late readers need, such as AudioInfo and MotionSpace."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=1,

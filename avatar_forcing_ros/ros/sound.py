@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import array
+from typing import Any
 
 import numpy as np
 from audio_common_msgs import msg as audio_msgs
 
-from avatar_forcing_ros.nodes import qos
+from avatar_forcing_ros.ros import qos
 
 TYPED_FAMILY = not hasattr(audio_msgs, "AudioDataStamped")  # mgonzs13's; else ros-drivers' (apt)
 STAMPED = audio_msgs.AudioStamped if TYPED_FAMILY else audio_msgs.AudioDataStamped
@@ -22,7 +23,7 @@ class SoundPublisher:
     The description is latched and repeated: a bag that is replayed on an old distribution loses the latch.
     """
 
-    def __init__(self, node, prefix: str = "") -> None:
+    def __init__(self, node: Any, prefix: str = "") -> None:
         self._publisher = node.create_publisher(STAMPED, f"{prefix}audio_stamped", qos.reliable(50))
         self._info_publisher = None
         self._rate = self._channels = 0
@@ -30,7 +31,7 @@ class SoundPublisher:
             self._info_publisher = node.create_publisher(audio_msgs.AudioInfo, f"{prefix}audio_info", qos.latched())
             node.create_timer(INFO_PERIOD_S, self._publish_info)
 
-    def publish(self, samples: np.ndarray, rate: int, stamp, frame_id: str) -> None:
+    def publish(self, samples: np.ndarray, rate: int, stamp: Any, frame_id: str) -> None:
         """samples (n,) or (n, channels) float32 in [-1, 1]; stamp: builtin_interfaces Time of the first sample."""
         channels = 1 if samples.ndim == 1 else samples.shape[1]
         if (rate, channels) != (self._rate, self._channels):

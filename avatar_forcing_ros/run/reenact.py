@@ -6,15 +6,25 @@ import cv2
 import numpy as np
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
-from avatar_forcing_ros.media.writer import VideoWriter, refuse_to_overwrite
-from avatar_forcing_ros.motion import Avatar, make_tracker, rig
-from avatar_forcing_ros.motion.tracker import FaceTracker, face_at_rest
+from avatar_forcing_ros.media.grid import audio_16k, video_on_grid
+from avatar_forcing_ros.media.open import open_media
+from avatar_forcing_ros.media.video_writer import VideoWriter, refuse_to_overwrite
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.base import Avatar
+from avatar_forcing_ros.motion.direction.expressions import Expression
+from avatar_forcing_ros.motion.space import make_tracker
+from avatar_forcing_ros.motion.tracking import A_FACE
+from avatar_forcing_ros.motion.tracking.tracker import FaceTracker, face_at_rest
 from avatar_forcing_ros.timeline import FRAME_RATE
 
 TILE = 256  # pixels of one picture of the sheet
 CAPTION = 24
 COLUMNS = 6
+
+
+def _emotion(name: str) -> dict[str, float]:
+    return {n: float(v) for n, v in zip(rig.NAMES, Expression(name).offset) if v}
+
 
 EXPRESSIONS: tuple[tuple[str, dict[str, float]], ...] = (
     ("at rest", {}),
@@ -42,10 +52,7 @@ EXPRESSIONS: tuple[tuple[str, dict[str, float]], ...] = (
     ("brows down", {"browDownLeft": 0.9, "browDownRight": 0.9}),
     ("looking to image right", {"gazeX": 0.8}),
     ("looking down (eyes)", {"gazeY": -0.8}),
-    ("surprise", {"jawOpen": 0.35, "mouthFunnel": 0.4, "browInnerUp": 0.8, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8,
-                  "eyeWideLeft": 0.7, "eyeWideRight": 0.7}),
-    ("sadness", {"mouthFrownLeft": 0.7, "mouthFrownRight": 0.7, "browInnerUp": 0.8, "gazeY": -0.5, "headPitch": -0.15}),
-    ("anger", {"browDownLeft": 1.0, "browDownRight": 1.0, "eyeSquintLeft": 0.6, "eyeSquintRight": 0.6, "mouthPress": 0.7}),
+    *((name, _emotion(name)) for name in ("happy", "sad", "angry", "surprised", "scared", "disgusted", "skeptical", "bored", "asleep")),
     ("turned, laughing", {"headYaw": 0.35, "headRoll": 0.1, "mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "jawOpen": 0.3}),
     ("turned, tilted, up", {"headYaw": -0.35, "headRoll": -0.25, "headPitch": 0.2, "mouthSmileLeft": 0.4, "mouthSmileRight": 0.4}),
     ("beyond its limits", {"headYaw": 1.0, "headPitch": 0.8, "jawOpen": 1.5, "mouthLowerDown": 1.0, "mouthPucker": 1.0}),
@@ -55,14 +62,25 @@ EXPRESSIONS: tuple[tuple[str, dict[str, float]], ...] = (
 def contact_sheet(avatar: Avatar) -> np.ndarray:
     """Every expression with its name below, (H, W, 3) uint8 RGB. Raises InputError for a face that is not of the rig."""
     if avatar.space != rig.SPACE:
-        raise InputError(f"a sheet of expressions is drawn from the space '{rig.SPACE}', this face has '{avatar.space}'")
+        raise InputError(
+            f"a sheet of expressions is drawn from the space '{rig.SPACE}', this face has '{avatar.space}'"
+        )
     tiles = []
     for name, values in EXPRESSIONS:
-        tile = cv2.resize(avatar.render(rig.pose(**values)), (TILE, TILE), interpolation=cv2.INTER_AREA)
+        tile = cv2.resize(_square_of(avatar.render(rig.pose(**values))), (TILE, TILE), interpolation=cv2.INTER_AREA)
         label = np.full((CAPTION, TILE, 3), 255, np.uint8)
         cv2.putText(label, name, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA)
         tiles.append(np.vstack([tile, label]))
     return np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
+
+
+def _square_of(picture: np.ndarray) -> np.ndarray:
+    """The square of a picture that holds the face."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top = min(max(round(0.40 * height - 0.45 * side), 0), height - side)
+    left = (width - side) // 2
+    return picture[top : top + side, left : left + side]
 
 
 TURN_SECONDS = 8.0
@@ -127,9 +145,9 @@ def reenact(driver: str, avatar: Avatar, out: str, progress=lambda frames: None)
         with VideoWriter(out, fps=FRAME_RATE) as writer:
             for index, image in video_on_grid(reader):
                 face = tracker.track(image, index / FRAME_RATE)
-                picture = avatar.render(face.motion, index) if in_rig else avatar.render(face.motion)
+                picture = avatar.render(face.motion, index)
                 writer.write_frame(index, picture)
-                frames, seen = frames + 1, seen + (face.confidence > 0.5)
+                frames, seen = frames + 1, seen + (face.confidence > A_FACE)
                 progress(first + frames)
             position = 0
             for chunk in audio_16k(reader) if reader.has_audio else ():

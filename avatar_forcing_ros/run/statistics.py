@@ -10,15 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.tracking import A_FACE
 from avatar_forcing_ros.timeline import BLOCK_FRAMES, FRAME_NS, FRAME_RATE, NANOSECONDS
 
 TIMELINE_SECONDS = 60  # the plot shows the last minute
-SHOWN = {  # rows of the timeline: title -> coefficients whose mean is drawn
-    "smile": ("mouthSmileLeft", "mouthSmileRight"),
-    "mouth opening": ("jawOpen",),
-    "head pitch (rad)": ("headPitch",),
-    "head yaw (rad)": ("headYaw",),
-}
 
 
 class Histogram:
@@ -97,11 +92,14 @@ class RunStatistics:
         self.skew, self.interval_error, self.delay = Histogram(), Histogram(), Histogram()
         self.camera_latency, self.sound_latency = ReactionLatency(), ReactionLatency()
         self.first_delay_ms: float | None = None  # the presentation delay at the start
-        self.unheard_blocks = 0
+        self.unheard_blocks = self.late_blocks_after_10_s = 0
         self.held_frames = self.late_blocks = self.lost_blocks = self.blocks = 0
         self.user_frames = self.user_frames_with_face = 0
-        self._first_published = self._last_published = None
-        self._last_block_held = self._last_sequence = self._last_heard = None
+        self._first_published: int | None = None
+        self._last_published: int | None = None
+        self._last_block_held: int | None = None
+        self._last_sequence: int | None = None
+        self._last_heard: int | None = None
         self._block_frames = BLOCK_FRAMES
         self._arrivals: OrderedDict[int, tuple[str, int]] = OrderedDict()
         kept = TIMELINE_SECONDS * FRAME_RATE
@@ -115,7 +113,7 @@ class RunStatistics:
         for stamp in (*dropped_ns, stamp_ns):
             self.camera_latency.came(stamp)
         self.user_frames += 1
-        self.user_frames_with_face += confidence > 0.5
+        self.user_frames_with_face += confidence > A_FACE
         if len(latent) == rig.DIM:
             self.user_track.append((stamp_ns / NANOSECONDS, latent))
 
@@ -135,8 +133,15 @@ class RunStatistics:
                 self.avatar_track.append((first_stamp_ns / NANOSECONDS + i / FRAME_RATE, latent))
 
     def add_image(
-        self, frame: int, published_ns: int, camera_stamp_ns: int, render_ms: float, held: bool,
-        user_audio_stamp_ns: int = 0, delay_ns: int = 0,
+        self,
+        frame: int,
+        published_ns: int,
+        *,
+        camera_stamp_ns: int,
+        render_ms: float,
+        held: bool,
+        user_audio_stamp_ns: int = 0,
+        delay_ns: int = 0,
     ) -> None:
         """One published image: the newest camera frame and frame of the user's sound that it used (0: none), and its
         presentation delay. Held frames before the first block are the calm face at the start, not lateness."""
@@ -146,7 +151,11 @@ class RunStatistics:
         if self.blocks and held:
             self.held_frames += 1
             block = frame // self._block_frames
-            self.late_blocks += block != self._last_block_held
+            late = block != self._last_block_held
+            self.late_blocks += late
+            self.late_blocks_after_10_s += (
+                late and published_ns - (self._first_published or published_ns) > 10 * NANOSECONDS
+            )
             self._last_block_held = block
         if self._last_published is not None:
             interval = (published_ns - self._last_published) / 1e6
@@ -188,12 +197,13 @@ class RunStatistics:
 
     def summary(self) -> dict:
         """The figures of interfaces: frames, fps, late_blocks, times in ms as p50, p95, max."""
-        span = (self._last_published - self._first_published) / NANOSECONDS if self.frames > 1 else 0
+        span = ((self._last_published or 0) - (self._first_published or 0)) / NANOSECONDS if self.frames > 1 else 0
         return {
             "frames": self.frames,
             "fps": round((self.frames - 1) / span, 3) if span else None,
             "blocks": self.blocks,
             "late_blocks": self.late_blocks,
+            "late_blocks_after_10_s": self.late_blocks_after_10_s,
             "lost_blocks": self.lost_blocks,
             "held_frames": self.held_frames,
             "unheard_blocks": self.unheard_blocks,
@@ -211,39 +221,3 @@ class RunStatistics:
 
 def write_json(path: Path, figures: dict) -> None:
     path.write_text(json.dumps(figures, indent=2) + "\n")
-
-
-def _series(track, start: float, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    if not track:
-        return np.zeros(0), np.zeros(0)
-    times = np.array([t for t, _ in track]) - start
-    values = np.array([latent for _, latent in track])[:, [rig.INDEX[n] for n in names]].mean(axis=1)
-    return times, values
-
-
-def plot_timeline(path: Path, statistics: RunStatistics, start_ns: int, title: str = "") -> None:
-    """User and avatar over time, row by row, and the reaction latency of every camera frame below."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    rows = len(SHOWN) + bool(statistics.camera_latency.track)
-    figure, axes = plt.subplots(rows, 1, figsize=(11, 1.7 * rows + 0.8), sharex=True, layout="constrained")
-    start = start_ns / NANOSECONDS
-    for axis, (name, coefficients) in zip(axes, SHOWN.items(), strict=False):
-        axis.plot(*_series(statistics.user_track, start, coefficients), color="tab:orange", label="user, as tracked")
-        axis.plot(*_series(statistics.avatar_track, start, coefficients), color="tab:blue", label="avatar, as generated")
-        axis.set_ylabel(name)
-        axis.grid(alpha=0.3)
-    axes[0].legend(loc="upper right", ncols=2)
-    if statistics.camera_latency.track:
-        times, values = np.array(statistics.camera_latency.track).T
-        axes[-1].plot(times - start, values, color="tab:green", linewidth=0.8)
-        axes[-1].set_ylabel("reaction\nlatency (ms)")
-        axes[-1].set_ylim(0, values.max() * 1.2)
-        axes[-1].grid(alpha=0.3)
-    axes[-1].set_xlabel("seconds on the frame clock; the avatar is shown after the presentation delay")
-    figure.suptitle(title)
-    figure.savefig(path, dpi=90)
-    plt.close(figure)

@@ -48,7 +48,7 @@ def test_jitter_makes_no_gap_and_no_click():
     framer = AudioFramer()
     out = push_all(framer, sound, time_of(50), jitter=RNG.uniform(-15e6, 15e6, 300))
     joined = np.concatenate([f.samples for f in out])
-    assert framer.gaps == framer.overlaps == framer.resets == 0
+    assert framer.gaps == framer.resets == 0
     # No step greater than the tone's own: nothing was cut out or put in.
     body = joined[SAMPLES_PER_FRAME:]
     assert np.abs(np.diff(body)).max() < 1.1 * np.abs(np.diff(sound)).max()
@@ -60,7 +60,7 @@ def test_clock_drift_is_followed_without_clicks(rate):
     framer = AudioFramer()
     out = push_all(framer, sound, 0, rate=rate)
     joined = np.concatenate([f.samples for f in out])
-    assert framer.gaps == framer.overlaps == 0
+    assert framer.gaps == 0
     assert abs(len(joined) - len(sound) / rate) < 0.03 * SAMPLE_RATE  # 60 ms would have been lost or gained
     assert np.abs(np.diff(joined)).max() < 1.1 * np.abs(np.diff(sound)).max()
 
@@ -82,12 +82,13 @@ def test_a_long_gap_is_skipped_not_filled():
     assert framer.gaps == 1 and len(frames) == 10 and frames[0].index == 90_000
 
 
-def test_repeated_sound_is_dropped():
+def test_sound_stamped_a_little_early_is_kept_and_the_count_returns_slowly():
     framer = AudioFramer()
     push_all(framer, tone(0.4), 0)
-    frames = push_all(framer, tone(0.4), int(0.2 * S))
-    assert framer.overlap_samples == int(0.2 * SAMPLE_RATE) and framer.resets == 0
-    assert [f.index for f in frames] == list(range(10, 15))
+    frames = push_all(framer, tone(10.0), int(0.2 * S))
+    assert framer.resets == framer.gaps == 0
+    assert [f.index for f in frames[:5]] == list(range(10, 15)) and all(f.known for f in frames)
+    assert abs(frames[-1].index - 255) <= 1  # 10.2 s: the 0.2 s too much have been squeezed out
 
 
 def test_stamps_that_jump_back_start_again():
@@ -101,7 +102,7 @@ def test_unstamped_sound_counts_samples_from_its_arrival():
     framer = AudioFramer()
     sound = tone(2.0)
     frames = push_all(framer, sound, time_of(100), jitter=RNG.uniform(0, 100e6, 100), stamped=False)
-    assert framer.gaps == framer.overlaps == framer.resets == 0
+    assert framer.gaps == framer.resets == 0
     assert frames[0].index in (100, 101, 102) and np.diff([f.index for f in frames]).tolist() == [1] * (len(frames) - 1)
     later = push_all(framer, sound, time_of(100) + 5 * S, stamped=False)
     assert framer.gaps == 1 and abs(later[-1].index - (100 + 125 + 49)) <= 3
@@ -121,7 +122,7 @@ def test_empty_and_tiny_chunks():
 
 def pop(queue, first, count):
     popped = [queue.pop_frame(first + i) for i in range(count)]
-    return np.concatenate([samples for samples, _ in popped]), [known for _, known in popped]
+    return np.concatenate([frame.samples for frame in popped]), [frame.known for frame in popped]
 
 
 def test_a_burst_is_released_at_natural_speed():
@@ -155,6 +156,14 @@ def test_a_frame_is_decided_when_nothing_to_come_belongs_into_it():
     assert queue.is_decided(104)  # nothing waits, and what comes without stamp begins in the next frame
 
 
+def test_what_is_made_faster_than_it_is_spoken_begins_in_the_frame_that_runs():
+    for ahead, first in ((True, 100), (False, 101)):
+        queue = SpeechQueue()
+        queue.pop_frame(99)
+        queue.push(tone(0.4), ahead=ahead)
+        assert [queue.pop_frame(f).known for f in (100, 101)] == [first == 100, True]
+
+
 def test_a_burst_stamped_with_its_publishing_is_not_torn():
     queue = SpeechQueue()
     queue.pop_frame(0)
@@ -177,7 +186,7 @@ def test_a_call_keeps_its_time():
             jitter = int(RNG.uniform(-8e6, 8e6))
             queue.push(sound[pushed : pushed + CHUNK], S + pushed * S // SAMPLE_RATE + jitter)
             pushed += CHUNK
-        out.append(queue.pop_frame(frame)[0])
+        out.append(queue.pop_frame(frame).samples)
     out = np.concatenate(out)
     start = (25 - 1) * SAMPLES_PER_FRAME
     onsets = np.flatnonzero(np.abs(out) > 0.05)
@@ -196,7 +205,7 @@ def test_a_live_stream_that_stalled_catches_up_in_its_pause():
         while not stalled and pushed < len(talk) and S + (pushed + CHUNK) * S // SAMPLE_RATE <= time_of(frame + 1):
             queue.push(talk[pushed : pushed + CHUNK], S + pushed * S // SAMPLE_RATE)
             pushed += CHUNK
-        out.append(queue.pop_frame(frame)[0])
+        out.append(queue.pop_frame(frame).samples)
     out = np.concatenate(out)
     loud = np.flatnonzero(np.abs(out) > 0.05) / SAMPLE_RATE
     assert queue.live and 0.2 * SAMPLE_RATE < queue.lag_samples < 0.4 * SAMPLE_RATE
@@ -214,7 +223,7 @@ def test_a_call_with_a_constant_delay_drops_nothing():
         while pushed < len(talk) and 1.68 * S + (pushed + CHUNK) * S // SAMPLE_RATE <= time_of(frame + 1):
             queue.push(talk[pushed : pushed + CHUNK], S + pushed * S // SAMPLE_RATE)
             pushed += CHUNK
-        known += queue.pop_frame(frame)[1]
+        known += queue.pop_frame(frame).known
     assert queue.lag_samples == 0 and known == 75
 
 

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
-from avatar_forcing_ros.bench import benchmark, soak
-from avatar_forcing_ros.models import Anchor, ModelConfig
+pytest.importorskip("torch", reason="needs PyTorch: pip install 'avatar_forcing_ros[train]'")
+
+
+from avatar_forcing_ros.bench.network import benchmark, soak
+from avatar_forcing_ros.models import Anchor, ModelConfig, runtime
 
 TINY = ModelConfig(
     image_size=32, audio_front_end="log_mel", audio_dim=64, audio_width=32, audio_layers=1, width=32, depth=2, heads=2
@@ -14,6 +17,8 @@ TINY = ModelConfig(
 
 @pytest.mark.parametrize("precision, bound", [("float32", 1e-4), ("bfloat16", 0.05)])
 def test_benchmark_compares_two_streams_that_agree(precision, bound):
+    if precision == "bfloat16" and not runtime.cpu_takes_bfloat16():
+        pytest.skip("needs a processor with AVX-512")
     lines = []
     report = benchmark(TINY, device="cpu", precision=precision, repeats=1, show=lines.append)
     assert report["latents_relative_difference"] < bound

@@ -2,22 +2,20 @@
 
 import numpy as np
 import pytest
-import torch
 
 from avatar_forcing_ros.assets import EMBEDDED_WEIGHTS, SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators import make_generator
 from avatar_forcing_ros.generators.embedded import EmbeddedGenerator
-from avatar_forcing_ros.learning import metrics
-from avatar_forcing_ros.learning.clips import sound_of
-from avatar_forcing_ros.learning.rollout import run_stream
-from avatar_forcing_ros.models import AvatarForcing, ModelConfig, save_model
+from avatar_forcing_ros.generators.lockstep import run_stream
+from avatar_forcing_ros.learning.data.recordings import sound_of
+from avatar_forcing_ros.learning.evaluation import metrics
+from avatar_forcing_ros.models import ModelConfig
 from avatar_forcing_ros.motion import rig
 
 
 @pytest.fixture(scope="module")
 def generator():
-    torch.set_num_threads(1)
     return make_generator("embedded")
 
 
@@ -58,8 +56,10 @@ def test_a_session_begins_with_its_mouth_shut_whatever_the_seed(generator):
 
 def test_it_answers_the_users_smile(generator, answer, sample):
     heard, motion, speech = sample
+
     def follows(latents):
         return metrics.lagged_correlation(metrics.smile(motion), metrics.smile(latents), 25).max()
+
     alone = run_stream(generator.open(None, 0), None, None, None, speech)
     assert follows(answer) > 0.5 and follows(answer) > follows(alone) + 0.2
     assert metrics.smile(answer).max() > metrics.smile(alone).max()
@@ -79,7 +79,9 @@ def with_noise(part, scale, sample):
 
 
 @pytest.mark.parametrize(
-    "part, liveliness", [("lid", metrics.blinks_per_minute), ("face", lambda motion: motion[:, :3].std())], ids=["lid", "face"]
+    "part, liveliness",
+    [("lid", metrics.blinks_per_minute), ("face", lambda motion: motion[:, :3].std())],
+    ids=["lid", "face"],
 )
 def test_lids_and_head_move_with_their_noise_and_the_mouth_does_not_mind(part, liveliness, answer, sample):
     calm, lively = with_noise(part, 0.3, sample), with_noise(part, 1.6, sample)
@@ -91,12 +93,17 @@ def test_another_seed_is_another_performance_and_the_same_one_is_the_same(genera
     heard, motion, speech = (x[: len(x) // 4] for x in sample)
     count = len(motion)
     heard, speech = heard[: count * 640], speech[: count * 640]
+
     def made(seed):
         return run_stream(generator.open(None, seed), heard, motion, np.ones(count, np.float32), speech)
+
     assert np.array_equal(made(1), made(1)) and not np.array_equal(made(1), made(2))
 
 
 def test_weights_of_another_space_are_refused(tmp_path):
+    pytest.importorskip("torch", reason="needs PyTorch: pip install 'avatar_forcing_ros[train]'")
+    from avatar_forcing_ros.models import AvatarForcing, save_model
+
     other = AvatarForcing(ModelConfig.embedded(motion_dim=8, width=16, heads=2, depth=1, audio_dim=8, audio_width=8))
     save_model(other, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="another motion space"):

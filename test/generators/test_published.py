@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'avatar_forcing_ros[train]'")
+
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.base import BlockSignals
 from avatar_forcing_ros.generators.network import NetworkOptions
 from avatar_forcing_ros.generators.published import PublishedGenerator
-from avatar_forcing_ros.models import AvatarForcing, Identity, ModelConfig
+from avatar_forcing_ros.models import AvatarForcing, Identity, ModelConfig, runtime
 
 # The published motion space and auto-encoder, the small front end: quick, and the seam is the same.
 TINY = ModelConfig(
@@ -22,7 +24,7 @@ def generator():
     model = AvatarForcing(TINY)
     for parameter in model.transformer.parameters():
         parameter.data.add_(torch.randn_like(parameter) / max(4.0, parameter[0].numel() ** 0.5))
-    return PublishedGenerator(model=model, options=NetworkOptions(device="cpu", precision="float32", steps=4))
+    return PublishedGenerator(model=model, options=NetworkOptions(device="cpu", precision="float32", passes=4))
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +39,18 @@ def stream(generator, identity):
 
 def signals(block, speech=True, heard=True, seen=True, seed=0):
     rng = np.random.default_rng(1000 * seed + block)
+
     def sound(known):
         return (0.1 * rng.standard_normal(6400) if known else np.zeros(6400)).astype(np.float32)
+
     return BlockSignals(
         first_frame=10 * block,
-        avatar_audio=sound(speech), user_audio=sound(heard),
+        avatar_audio=sound(speech),
+        user_audio=sound(heard),
         user_motion=(rng.standard_normal((10, 512)) if seen else np.zeros((10, 512))).astype(np.float32),
         user_confidence=np.full(10, float(seen), np.float32),
-        avatar_audio_known=np.full(10, speech), user_audio_known=np.full(10, heard),
+        avatar_audio_known=np.full(10, speech),
+        user_audio_known=np.full(10, heard),
         user_motion_known=np.full(10, seen),
     )
 
@@ -126,10 +132,15 @@ def test_what_cannot_run_is_refused_in_one_line(generator, tmp_path):
         PublishedGenerator()
     with pytest.raises(InputError, match="no weights at .*gone.*docs/weights.md"):
         PublishedGenerator(tmp_path / "gone")
-    for wrong in (dict(compile="fast"), dict(steps=1)):
+    for wrong in (dict(compile="fast"), dict(passes=1)):
         with pytest.raises(InputError):
             NetworkOptions(**wrong)
-    for wrong in (dict(device="tpu"), dict(device="cuda:99"), dict(precision="int3"), dict(device="cpu", precision="float16")):
+    for wrong in (
+        dict(device="tpu"),
+        dict(device="cuda:99"),
+        dict(precision="int3"),
+        dict(device="cpu", precision="float16"),
+    ):
         with pytest.raises(InputError):
             PublishedGenerator(model=generator.model, options=NetworkOptions(**wrong))
     small = AvatarForcing(ModelConfig.embedded(width=32, depth=1, heads=2))
@@ -141,13 +152,23 @@ def test_what_cannot_run_is_refused_in_one_line(generator, tmp_path):
         generator.open(np.zeros((64, 64, 3), np.uint8), 0)
 
 
+def test_bfloat16_is_refused_in_one_line_where_the_processor_cannot(generator, monkeypatch):
+    monkeypatch.setattr(runtime, "cpu_takes_bfloat16", lambda: False)
+    with pytest.raises(InputError, match="bfloat16 needs a GPU or a processor with AVX-512") as raised:
+        PublishedGenerator(model=generator.model, options=NetworkOptions(device="cpu", precision="bfloat16"))
+    assert "\n" not in str(raised.value)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    assert runtime.resolve_precision("auto", torch.device("cpu")) == torch.float32
+
+
+@pytest.mark.skipif(not runtime.cpu_takes_bfloat16(), reason="needs a processor with AVX-512")
 def test_bfloat16_stays_near_float32(generator, identity):
     torch.manual_seed(1)
     model = AvatarForcing(TINY)
     state = {name: value for name, value in model.state_dict().items()}
     other = AvatarForcing(TINY)
     other.load_state_dict(state)
-    exact = PublishedGenerator(model=model, options=NetworkOptions(device="cpu", precision="float32", steps=4))
-    fast = PublishedGenerator(model=other, options=NetworkOptions(device="cpu", precision="bfloat16", steps=4))
+    exact = PublishedGenerator(model=model, options=NetworkOptions(device="cpu", precision="float32", passes=4))
+    fast = PublishedGenerator(model=other, options=NetworkOptions(device="cpu", precision="bfloat16", passes=4))
     a, b = (run(g.open_identity(identity, 1), [signals(0), signals(1)]) for g in (exact, fast))
     assert np.linalg.norm(a - b) / np.linalg.norm(a) < 0.05

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,8 +8,8 @@ from avatar_forcing_ros.generators import BlockSignals, make_generator
 from avatar_forcing_ros.generators.reflex import MIRROR_DELAY_FRAMES
 from avatar_forcing_ros.motion import rig
 
-I = rig.INDEX
-MOUTH_OPEN = I["jawOpen"]
+INDEX = rig.INDEX
+MOUTH_OPEN = INDEX["jawOpen"]
 
 
 def noise(frames, db, seed=0):
@@ -21,7 +23,7 @@ def babble(frames, hertz=4.0, seed=0):
     return (0.15 * buzz * np.maximum(0.0, np.sin(2 * np.pi * hertz * t))).astype(np.float32)
 
 
-def run(frames, block=10, seed=1, voice=None, heard=None, motion=None, confidence=None, first=0, known=True):
+def run(frames, block=10, seed=1, *, voice=None, heard=None, motion=None, confidence=None, first=0, known=True):
     def whole(value, shape, fill=0.0):
         return np.full(shape, fill, np.float32) if value is None else np.asarray(value, np.float32)
 
@@ -33,7 +35,18 @@ def run(frames, block=10, seed=1, voice=None, heard=None, motion=None, confidenc
         mask = np.full(b - a, known)
         sound = slice(640 * a, 640 * b)
         out.append(
-            stream.step(BlockSignals(first + a, voice[sound], heard[sound], motion[a:b], confidence[a:b], mask, mask, mask))
+            stream.step(
+                BlockSignals(
+                    first_frame=first + a,
+                    avatar_audio=voice[sound],
+                    user_audio=heard[sound],
+                    user_motion=motion[a:b],
+                    user_confidence=confidence[a:b],
+                    avatar_audio_known=mask,
+                    user_audio_known=mask,
+                    user_motion_known=mask,
+                )
+            )
         )
     return np.concatenate(out)
 
@@ -45,8 +58,8 @@ def conversation(frames=300):
     heard[640 * 100 :] = 0.0
     voice[: 640 * 120] = 0.0
     motion = np.zeros((frames, rig.DIM), np.float32)
-    motion[:, I["headYaw"]] = 0.3 * np.sin(t)
-    motion[:, I["mouthSmileLeft"]] = motion[:, I["mouthSmileRight"]] = t % 4 > 2
+    motion[:, INDEX["headYaw"]] = 0.3 * np.sin(t)
+    motion[:, INDEX["mouthSmileLeft"]] = motion[:, INDEX["mouthSmileRight"]] = t % 4 > 2
     confidence = np.where((t > 5) & (t < 7), 0.0, 1.0)
     return dict(voice=voice, heard=heard, motion=motion, confidence=confidence)
 
@@ -67,7 +80,7 @@ def test_blocks_of_any_length_give_the_same_motion(block):
 
 def test_nothing_jumps_at_block_borders():
     out = run(300, **conversation())
-    pose = out[:, : I["gazeX"]]  # a blink or a syllable may be fast, a head may not
+    pose = out[:, : INDEX["gazeX"]]  # a blink or a syllable may be fast, a head may not
     steps = np.abs(np.diff(pose, axis=0))
     border = steps[9::10]
     inside = np.delete(steps, np.arange(9, len(steps), 10), axis=0)
@@ -82,7 +95,16 @@ def test_the_same_seed_gives_the_same_face_and_reset_begins_again():
     assert np.abs(one - run(100, seed=6, **signals)).max() > 0.1
     stream = make_generator("reflex").open(None, 5)
     mask = np.ones(100, bool)
-    block = BlockSignals(0, signals["voice"], signals["heard"], signals["motion"], signals["confidence"], mask, mask, mask)
+    block = BlockSignals(
+        first_frame=0,
+        avatar_audio=signals["voice"],
+        user_audio=signals["heard"],
+        user_motion=signals["motion"],
+        user_confidence=signals["confidence"],
+        avatar_audio_known=mask,
+        user_audio_known=mask,
+        user_motion_known=mask,
+    )
     first = stream.step(block)
     stream.step(block)
     stream.reset()
@@ -127,8 +149,8 @@ def test_sound_that_did_not_arrive_leaves_the_mouth_closed():
 
 def test_a_smile_is_mirrored_late_and_softer():
     motion = np.zeros((150, rig.DIM), np.float32)
-    motion[50:, I["mouthSmileLeft"]] = motion[50:, I["mouthSmileRight"]] = 0.8
-    smile = run(150, motion=motion)[:, I["mouthSmileLeft"]]
+    motion[50:, INDEX["mouthSmileLeft"]] = motion[50:, INDEX["mouthSmileRight"]] = 0.8
+    smile = run(150, motion=motion)[:, INDEX["mouthSmileLeft"]]
     assert smile[: 50 + MIRROR_DELAY_FRAMES].max() < 0.1
     assert 0.3 < smile[80] < 0.8 and smile[60] > smile[55] + 0.05
     assert np.abs(np.diff(smile)).max() < 0.2
@@ -136,17 +158,21 @@ def test_a_smile_is_mirrored_late_and_softer():
 
 def test_the_head_is_mirrored_as_a_mirror_shows_it():
     motion = np.zeros((100, rig.DIM), np.float32)
-    motion[40:, I["headYaw"]], motion[40:, I["headPitch"]], motion[40:, I["headRoll"]] = 0.3, 0.25, -0.3
+    motion[40:, INDEX["headYaw"]], motion[40:, INDEX["headPitch"]], motion[40:, INDEX["headRoll"]] = 0.3, 0.25, -0.3
     moved = run(100, motion=motion) - run(100)
     at = moved[65]
-    assert -0.25 < at[I["headYaw"]] < -0.04 and 0.04 < at[I["headPitch"]] < 0.2 and 0.04 < at[I["headRoll"]] < 0.25
-    assert at[I["gazeX"]] > 0.03  # the eyes stay on the viewer
+    assert (
+        -0.25 < at[INDEX["headYaw"]] < -0.04
+        and 0.04 < at[INDEX["headPitch"]] < 0.2
+        and 0.04 < at[INDEX["headRoll"]] < 0.25
+    )
+    assert at[INDEX["gazeX"]] > 0.03  # the eyes stay on the viewer
 
 
 def test_a_pause_after_talk_earns_a_nod_and_a_short_word_does_not():
     def dip(talk_frames):
         heard = np.concatenate([np.zeros(640 * 50), babble(talk_frames), np.zeros(640 * (150 - talk_frames))])
-        pitch = run(200, heard=heard)[:, I["headPitch"]] - run(200)[:, I["headPitch"]]
+        pitch = run(200, heard=heard)[:, INDEX["headPitch"]] - run(200)[:, INDEX["headPitch"]]
         return pitch[50 + talk_frames :].min()
 
     assert dip(60) < -0.05
@@ -156,13 +182,13 @@ def test_a_pause_after_talk_earns_a_nod_and_a_short_word_does_not():
 def test_no_nod_while_the_avatar_speaks():
     heard = np.concatenate([babble(80), np.zeros(640 * 70)])
     voice = babble(150)
-    pitch = run(150, heard=heard, voice=voice)[:, I["headPitch"]] - run(150, voice=voice)[:, I["headPitch"]]
+    pitch = run(150, heard=heard, voice=voice)[:, INDEX["headPitch"]] - run(150, voice=voice)[:, INDEX["headPitch"]]
     assert np.abs(pitch).max() < 0.02
 
 
 def test_blinks_come_as_peoples_do():
     out = run(25 * 120)
-    blink = out[:, I["eyeBlinkLeft"]]
+    blink = out[:, INDEX["eyeBlinkLeft"]]
     starts = np.flatnonzero((blink[1:] > 0) & (blink[:-1] == 0))
     gaps = np.diff(starts) / 25
     assert 1.5 < gaps.min() and gaps.max() < 5.5 and 25 < len(starts) < 60
@@ -172,22 +198,22 @@ def test_blinks_come_as_peoples_do():
 
 def test_the_idle_face_is_alive_and_calm():
     out = run(250)
-    yaw = out[:, I["headYaw"]]
+    yaw = out[:, INDEX["headYaw"]]
     assert 0.005 < yaw.std() < 0.05 and np.abs(np.diff(yaw)).max() < 0.01
-    assert out[:, I["gazeX"]].std() > 0.01 and out[:, MOUTH_OPEN].max() == 0.0
+    assert out[:, INDEX["gazeX"]].std() > 0.01 and out[:, MOUTH_OPEN].max() == 0.0
 
 
 def test_without_a_face_everything_mirrored_eases_away():
     motion = np.zeros((200, rig.DIM), np.float32)
-    motion[:, I["mouthSmileLeft"]] = motion[:, I["mouthSmileRight"]] = 1.0
-    motion[40:, I["headYaw"]] = 0.8
+    motion[:, INDEX["mouthSmileLeft"]] = motion[:, INDEX["mouthSmileRight"]] = 1.0
+    motion[40:, INDEX["headYaw"]] = 0.8
     gone = np.where(np.arange(200) < 80, 1.0, 0.0)
     out = run(200, motion=motion, confidence=gone)
     calm = run(200)
     difference = np.abs(out - calm)
-    assert difference[75, I["mouthSmileLeft"]] > 0.4
-    assert difference[190:, : I["gazeX"]].max() < 0.01 and difference[190:, I["mouthSmileLeft"]].max() < 0.02
-    assert np.abs(np.diff(out[78:, I["mouthSmileLeft"]])).max() < 0.08  # it eases
+    assert difference[75, INDEX["mouthSmileLeft"]] > 0.4
+    assert difference[190:, : INDEX["gazeX"]].max() < 0.01 and difference[190:, INDEX["mouthSmileLeft"]].max() < 0.02
+    assert np.abs(np.diff(out[78:, INDEX["mouthSmileLeft"]])).max() < 0.08  # it eases
 
 
 def test_never_a_face_is_as_calm_as_a_neutral_one():
@@ -204,10 +230,14 @@ def test_wrong_signals():
     stream = make_generator("reflex").open(None, 0)
     mask, sound = np.ones(10, bool), np.zeros(6400, np.float32)
     confidence = np.ones(10, np.float32)
+    good = BlockSignals(
+        first_frame=0, avatar_audio=sound, user_audio=sound, user_motion=np.zeros((10, 32), np.float32),
+        user_confidence=confidence, avatar_audio_known=mask, user_audio_known=mask, user_motion_known=mask,
+    )  # fmt: skip
     with pytest.raises(InputError, match="512"):
-        stream.step(BlockSignals(0, sound, sound, np.zeros((10, 512), np.float32), confidence, mask, mask, mask))
+        stream.step(replace(good, user_motion=np.zeros((10, 512), np.float32)))
     with pytest.raises(InputError, match="user_audio has 6399 samples"):
-        stream.step(BlockSignals(0, sound, sound[1:], np.zeros((10, 32), np.float32), confidence, mask, mask, mask))
+        stream.step(replace(good, user_audio=sound[1:]))
 
 
 def test_an_unknown_generator():
@@ -217,6 +247,6 @@ def test_an_unknown_generator():
 
 def test_how_somebody_sits_and_looks_by_nature_is_not_mirrored():
     motion = np.zeros((150, rig.DIM), np.float32)
-    motion[:, I["headYaw"]], motion[:, I["browInnerUp"]] = 0.4, 0.9
+    motion[:, INDEX["headYaw"]], motion[:, INDEX["browInnerUp"]] = 0.4, 0.9
     moved = run(150, motion=motion) - run(150)
-    assert np.abs(moved[50:, I["headYaw"]]).max() < 0.03 and moved[50:, I["browInnerUp"]].max() < 0.1
+    assert np.abs(moved[50:, INDEX["headYaw"]]).max() < 0.03 and moved[50:, INDEX["browInnerUp"]].max() < 0.1

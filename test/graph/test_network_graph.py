@@ -7,7 +7,7 @@ import pytest
 
 from avatar_forcing_ros import cli
 from avatar_forcing_ros.assets import SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
-from avatar_forcing_ros.media.reader import open_media
+from avatar_forcing_ros.media.open import open_media
 
 INPUTS = ("--user-video", str(SAMPLE_USER_VIDEO), "--avatar-audio", str(SAMPLE_AVATAR_AUDIO))
 
@@ -20,7 +20,9 @@ def test_offline_run_with_the_network_in_its_own_motion_space(tmp_path, tiny_wei
     images = []
     for name in ("a", "b"):
         out = tmp_path / f"{name}.mp4"
-        assert run("--generator", "published", "--weights", tiny_weights, "--out", out, "--offline", "--duration", 2) == 0
+        assert (
+            run("--generator", "published", "--weights", tiny_weights, "--out", out, "--offline", "--duration", 2) == 0
+        )
         figures = json.loads(out.with_suffix(".json").read_text())
         assert figures["generator"] == "published" and figures["frames"] == 50 and figures["user_face_share"] > 0.9
         with open_media(str(out)) as reader:
@@ -31,8 +33,12 @@ def test_offline_run_with_the_network_in_its_own_motion_space(tmp_path, tiny_wei
 def test_live_run_with_the_network_in_every_node(tmp_path, tiny_weights):
     pytest.importorskip("rclpy", reason="needs ROS: a plain Python install has no graph")
     out = tmp_path / "live.mp4"
-    assert run("--generator", "published", "--weights", tiny_weights, "--out", out, "--duration", 3) == 0
-    figures = json.loads(out.with_suffix(".json").read_text())
+    for seconds in (6, 15, 30):  # on a busy machine the networks may take longer to begin than a short run lasts
+        arguments = ("--generator", "published", "--weights", tiny_weights, "--out", out, "--duration", seconds)
+        assert run(*arguments) == 0
+        figures = json.loads(out.with_suffix(".json").read_text())
+        if figures["user_face_share"] is not None:
+            break
     # A slow machine leaves out images; that they come, and from the network's blocks, does not depend on its speed.
     assert figures["frames"] >= 3 and figures["blocks"] >= 2 and figures["user_face_share"] > 0.5
     assert figures["held_frames"] < figures["frames"]

@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="needs ROS: on a plain Python install there 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 
 from avatar_forcing_ros.msg import AvatarFrame  # noqa: E402
-from avatar_forcing_ros.nodes.base import run_first  # noqa: E402
+from avatar_forcing_ros.ros.graph.process import run_first  # noqa: E402
 
 
 def round_robin(pid: int) -> list[int]:
@@ -33,7 +33,9 @@ def test_the_threads_that_show_and_speak_run_first_where_the_system_allows_it(ro
     diagnostics = ros.collect(DiagnosticArray, "/diagnostics")
     node = ros.start("renderer", "renderer", avatar="screen_face", size=128, realtime_priority=asked)
     ros.wait_for(lambda: frames, "the calm face")
-    ros.wait_for(lambda: told(diagnostics, "renderer", "real-time priority") == str(given), "the priority in the diagnostics")
+    ros.wait_for(
+        lambda: told(diagnostics, "renderer", "real-time priority") == str(given), "the priority in the diagnostics"
+    )
     assert round_robin(node.pid) == ([given, given] if given else [])
 
 
@@ -44,6 +46,7 @@ def test_the_thread_that_makes_motion_runs_first_if_it_needs_one_core(ros, back_
     options = {"weights": tiny_weights} if back_end == "published" else {}
     node = ros.start("motion_generator", "motion_generator", generator=back_end, **options)
     ros.wait_for(
-        lambda: told(diagnostics, "motion_generator", "real-time priority") == str(given), "the priority in the diagnostics"
+        lambda: told(diagnostics, "motion_generator", "real-time priority") == str(given),
+        "the priority in the diagnostics",
     )
     assert round_robin(node.pid) == ([given] if given else [])

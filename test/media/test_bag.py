@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,9 +7,11 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.media.bag import _BLOCK, BagWriter, message_types
+from avatar_forcing_ros.media.bag_types import BLOCK, message_types
+from avatar_forcing_ros.media.bag_writer import BagWriter
+from avatar_forcing_ros.media.grid import audio_16k, video_on_grid
 from avatar_forcing_ros.media.images import encode_jpeg
-from avatar_forcing_ros.media.reader import audio_16k, open_media, video_on_grid
+from avatar_forcing_ros.media.open import open_media
 
 S = 1_000_000_000
 START = 1_700_000_000 * S
@@ -28,8 +29,11 @@ def write_bag(path, topics, storage=StoragePlugin.MCAP, typed=False):
     """topics: name -> (type, [(time, build(types) -> message)])."""
     store = message_types(typed)
     types = SimpleNamespace(
-        store=store, make=lambda kind, *fields: store.types[kind](*fields), header=lambda ns: store.types[
-            "std_msgs/msg/Header"](store.types["builtin_interfaces/msg/Time"](ns // S, ns % S), "")
+        store=store,
+        make=lambda kind, *fields: store.types[kind](*fields),
+        header=lambda ns: store.types["std_msgs/msg/Header"](
+            store.types["builtin_interfaces/msg/Time"](ns // S, ns % S), ""
+        ),
     )
     with Writer(path, version=8, storage_plugin=storage) as writer:
         for name, (kind, messages) in topics.items():
@@ -146,7 +150,9 @@ def test_the_typed_family(tmp_path, definitions):
 
 
 def test_topics_are_chosen_by_name_and_depth_is_no_camera(tmp_path):
-    depth = [(START, lambda t: t.make("sensor_msgs/msg/Image", t.header(START), 4, 4, "16UC1", 0, 8, np.zeros(32, np.uint8)))]
+    depth = [
+        (START, lambda t: t.make("sensor_msgs/msg/Image", t.header(START), 4, 4, "16UC1", 0, 8, np.zeros(32, np.uint8)))
+    ]
     topics = {
         "/depth": ("sensor_msgs/msg/Image", depth),
         "/front": ("sensor_msgs/msg/Image", image_messages(3)),
@@ -159,8 +165,7 @@ def test_topics_are_chosen_by_name_and_depth_is_no_camera(tmp_path):
         open_media(path, camera_topic="side")
     with pytest.raises(InputError, match="no audio topic"):
         open_media(path, audio_topic="/audio")
-    with pytest.raises(InputError, match="16UC1"):
-        open_media(path, camera_topic="/depth")
+    assert next(open_media(path, camera_topic="/depth").video()).image.shape == (4, 4, 3)  # asked for by name
 
 
 def test_stamps_of_another_clock_are_replaced_by_the_time_of_recording(tmp_path):
@@ -182,7 +187,9 @@ def test_what_the_writer_wrote_is_read_again(tmp_path, storage):
         for i in range(10):
             bag.write_image(START + i * S // 25, picture(i))
             bag.write_speech(START + i * S // 25, TONE[640 * i : 640 * i + 640])
-        bag.write_latents(START, 3, 75, latents, "rig", "reflex", ("user audio",))
+        bag.write_latents(
+            START, latents, sequence=3, first_frame=75, space="rig", model="reflex", missing=("user audio",)
+        )
     bag.close()
     reader = open_media(str(path))
     assert len(list(reader.video())) == 10
@@ -201,9 +208,9 @@ def test_what_the_writer_wrote_is_read_again(tmp_path, storage):
 
 
 def test_the_written_block_is_our_message():
-    ours = Path(__file__).parent.parent / "msg" / "MotionLatentBlock.msg"
-    expected = get_types_from_msg(ours.read_text(), _BLOCK)[_BLOCK]
-    assert message_types().fielddefs[_BLOCK] == expected
+    ours = Path(__file__).parents[2] / "msg" / "MotionLatentBlock.msg"
+    expected = get_types_from_msg(ours.read_text(), BLOCK)[BLOCK]
+    assert message_types().fielddefs[BLOCK][1] == expected[1]  # its constants are not recorded
 
 
 def test_unusable_bags(tmp_path):
@@ -221,18 +228,8 @@ def test_unusable_bags(tmp_path):
         "/audio": ("audio_common_msgs/msg/AudioDataStamped", stamped_sound()),
         "/audio_info": (
             "audio_common_msgs/msg/AudioInfo",
-            [(START, lambda t: t.make("audio_common_msgs/msg/AudioInfo", 1, 16000, "S16LE", 128, "mp3"))],
+            [(START, lambda t: t.make("audio_common_msgs/msg/AudioInfo", 1, 16000, "S16LE", 128, "wma"))],
         ),
     }
     with pytest.raises(InputError, match="format:=wave"):
         open_media(write_bag(tmp_path / "mp3", mp3))
-
-
-def test_a_bag_cut_short_is_an_error_not_a_hang(tmp_path):
-    path = Path(write_bag(tmp_path / "bag", {"/cam": ("sensor_msgs/msg/Image", image_messages())}))
-    whole = next(path.glob("*.mcap"))
-    cut = tmp_path / "cut.mcap"
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    with pytest.raises(InputError, match="cannot read the bag"):
-        list(open_media(str(cut)).video())
-    shutil.rmtree(path)

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.media.reader import AudioChunk, VideoFrame, audio_16k, check_sound, open_media, video_on_grid
+from avatar_forcing_ros.media.base import AudioChunk, VideoFrame
+from avatar_forcing_ros.media.grid import audio_16k, video_on_grid
+from avatar_forcing_ros.media.open import check_sound, open_media
 from avatar_forcing_ros.media.side_by_side import write_side_by_side
-from avatar_forcing_ros.media.writer import VideoWriter
+from avatar_forcing_ros.media.video_writer import VideoWriter
 
-DATA = Path(os.environ.get("AVATAR_FORCING_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("AVATAR_FORCING_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def flat(value, size=(64, 48)):
@@ -121,22 +123,51 @@ def test_colours_survive(tmp_path):
 def test_a_killed_process_leaves_a_file_that_plays(tmp_path):
     script = (
         "import os, numpy as np\n"
-        "from avatar_forcing_ros.media.writer import VideoWriter\n"
+        "from avatar_forcing_ros.media.video_writer import VideoWriter\n"
         f"w = VideoWriter({str(tmp_path / 'k.mp4')!r})\n"
         "for i in range(150):\n"
         "    w.write_frame(i, np.full((48, 64, 3), i, np.uint8))\n"
         "    w.write_audio(640 * i, np.zeros(640, np.float32))\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", script], env=environment, timeout=120).returncode == -9
     assert len(brightness(open_media(str(tmp_path / "k.mp4")))) >= 100
+
+
+def test_a_full_disk_leaves_a_file_that_plays_and_one_line_says_so(tmp_path):
+    """The limit on a file's size stands for the disk: the write that goes beyond it fails, as on a full one."""
+    script = (
+        "import resource, numpy as np\n"
+        "from avatar_forcing_ros.errors import InputError\n"
+        "from avatar_forcing_ros.media.video_writer import VideoWriter\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
+        f"w = VideoWriter({str(tmp_path / 'k.mp4')!r})\n"
+        "noise, told = np.random.default_rng(0), []\n"
+        "for i in range(200):\n"
+        "    try:\n"
+        "        w.write_audio(640 * i, np.zeros(640, np.float32))\n"
+        "        w.write_frame(i, noise.integers(0, 255, (48, 64, 3)).astype(np.uint8))\n"
+        "    except InputError as error:\n"
+        "        told.append(i)\n"
+        "try:\n"
+        "    w.close()\n"
+        "except InputError as error:\n"
+        "    print(error, told[0])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, timeout=120, capture_output=True, text=True
+    )
+    assert process.returncode == 0 and "File too large; what it has until there can be played" in process.stdout
+    failed_at = int(process.stdout.split()[-1])
+    assert failed_at - 40 < len(brightness(open_media(str(tmp_path / "k.mp4")))) <= failed_at
 
 
 def test_a_video_without_images_is_an_error_and_leaves_no_file(tmp_path):
     writer = VideoWriter(tmp_path / "v.mp4")
     writer.write_audio(0, np.zeros(1000, np.float32))
-    with pytest.raises(InputError, match="not one image"):
+    with pytest.raises(InputError, match="no image"):
         writer.close()
     writer.close()
     assert not (tmp_path / "v.mp4").exists()
@@ -304,11 +335,16 @@ def test_real_clips(name, images, seconds):
 
 def test_side_by_side_has_both_pictures_and_both_voices_in_true_time(tmp_path):
     """The user is grey and silent for 2 s, with a voice of its own file; the avatar, 40 ms shorter, is white and hums."""
+
     def tone(hertz: int, seconds: float) -> np.ndarray:
         return (0.3 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * 16000)) / 16000)).astype(np.float32)
 
     user, voice, avatar, out = (str(tmp_path / f"{name}.mp4") for name in ("user", "voice", "avatar", "out"))
-    for path, frames, size, grey, sound in ((user, 50, (64, 48), 90, None), (voice, 50, (16, 16), 0, tone(300, 2)), (avatar, 49, (32, 32), 250, tone(1000, 1.96))):
+    for path, frames, size, grey, sound in (
+        (user, 50, (64, 48), 90, None),
+        (voice, 50, (16, 16), 0, tone(300, 2)),
+        (avatar, 49, (32, 32), 250, tone(1000, 1.96)),
+    ):
         with VideoWriter(path, fps=25) as writer:
             for index in range(frames):
                 writer.write_frame(index, np.full((size[1], size[0], 3), grey if index else 0, np.uint8))

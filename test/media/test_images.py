@@ -59,7 +59,7 @@ def test_compressed_there_and_back():
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"encoding": "16UC1"}, "encoding '16UC1'"),
+        ({"encoding": "16UC2"}, "encoding '16UC2'"),
         ({"height": 50}, "7x50 rgb8"),
         ({"step": 20}, "step 20"),
         ({"width": 0}, "0x5"),

@@ -5,7 +5,8 @@ import pytest
 
 from avatar_forcing_ros.assets import SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
 from avatar_forcing_ros.audio.level import SpeechLevel
-from avatar_forcing_ros.media.reader import audio_16k, check_sound, open_media, video_on_grid
+from avatar_forcing_ros.media.grid import audio_16k, video_on_grid
+from avatar_forcing_ros.media.open import check_sound, open_media
 from avatar_forcing_ros.motion import rig
 
 FRAMES = 420

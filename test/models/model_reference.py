@@ -43,7 +43,9 @@ def image(k: int, size: int = 64) -> torch.Tensor:
     line = torch.arange(size, dtype=torch.float64) / size
     y, x = torch.meshgrid(line, line, indexing="ij")
     turn = 2 * math.pi
-    planes = [torch.sin(turn * ((c + 1 + k) * y + (2 + k) * x) + c) * torch.cos(turn * (c + 2) * x * y + k) for c in range(3)]
+    planes = [
+        torch.sin(turn * ((c + 1 + k) * y + (2 + k) * x) + c) * torch.cos(turn * (c + 2) * x * y + k) for c in range(3)
+    ]
     return torch.stack(planes).float()[None]
 
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'avatar_forcing_ros[train]'")
+
 
 from avatar_forcing_ros.audio.normaliser import NOISE_RMS, SpeechNormaliser
 from avatar_forcing_ros.models import AvatarForcing, ModelConfig

@@ -5,21 +5,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'avatar_forcing_ros[train]'")
+
+
 torch = pytest.importorskip("torch")
 
+from corpora import write_corpus
+
 from avatar_forcing_ros.assets import EMBEDDED_WEIGHTS
-from avatar_forcing_ros.bench import benchmark
+from avatar_forcing_ros.bench.network import benchmark
 from avatar_forcing_ros.generators.embedded import EmbeddedGenerator
-from avatar_forcing_ros.installation import share_file
-from avatar_forcing_ros.learning.recipe import Recipe
-from avatar_forcing_ros.learning.rollout import run_stream
-from avatar_forcing_ros.learning.train import Trainer
+from avatar_forcing_ros.generators.lockstep import run_stream
+from avatar_forcing_ros.learning.training.recipe import Recipe
+from avatar_forcing_ros.learning.training.trainer import Trainer
 from avatar_forcing_ros.models import ModelConfig, load_model
 from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.paths import share_file
 from avatar_forcing_ros.timeline import SAMPLES_PER_FRAME
-from test_training import write_corpus
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here; on a CPU the same code has its own tests")
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no GPU here; on a CPU the same code has its own tests"
+)
 FRAMES = 150
 
 
@@ -48,7 +54,9 @@ def test_the_published_stream_is_as_written_plainly(compile_mode):
         ModelConfig.published(), image_size=64, audio_front_end="log_mel", audio_dim=64, audio_width=64, audio_layers=2, width=128, depth=2,
         heads=2, time_frequencies=32,
     )  # fmt: skip
-    report = benchmark(config, "cuda", "float32", compile_mode, repeats=1, show=lambda line: None)
+    report = benchmark(
+        config, device="cuda", precision="float32", compile_mode=compile_mode, repeats=1, show=lambda line: None
+    )
     assert report["gpu_measured"]
     assert report["latents_relative_difference"] < 2e-3
     assert report["images_mean_difference_grey_levels"] < 0.5
@@ -57,7 +65,14 @@ def test_the_published_stream_is_as_written_plainly(compile_mode):
 def test_all_stages_train(tmp_path):
     corpus, start = write_corpus(tmp_path / "corpus"), ""
     for name in ("tiny", "tiny_preference", "tiny_distillation"):
-        recipe = Recipe.read(share_file(f"config/learning/{name}.yaml"), corpus=corpus, valid=corpus, start=start or None, device="cuda", steps=12)
+        recipe = Recipe.read(
+            share_file(f"config/learning/{name}.yaml"),
+            corpus=corpus,
+            valid=corpus,
+            start=start or None,
+            device="cuda",
+            training_steps=12,
+        )
         trainer = Trainer(replace(recipe, save_every=6), tmp_path / name, show=lambda line: None)
         assert all(np.isfinite(row["loss"]) for row in trainer.steps())
         resumed = Trainer(recipe, tmp_path / name, resume=True, show=lambda line: None)

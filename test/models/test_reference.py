@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'avatar_forcing_ros[train]'")
+
 
 sys.path.insert(0, str(Path(__file__).parent))
 import model_reference as reference

@@ -1,13 +1,26 @@
 """The stream: exact against a plain recomputation far beyond a clip, whole without any input, clean after a reset."""
 
 import pytest
-import torch
 
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'avatar_forcing_ros[train]'")
+
+
+from avatar_forcing_ros.bench.plain_network import PlainStream
+from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.models import Anchor, AvatarForcing, Identity, ModelConfig
-from avatar_forcing_ros.models.plain import PlainStream
+from avatar_forcing_ros.models.flow_matching import Noise
 
-CONFIG = ModelConfig.embedded(width=32, depth=2, heads=2, audio_dim=16, audio_width=16, audio_layers=1, motion_dim=8,
-                               guidance="separate", token_condition=False)
+CONFIG = ModelConfig.embedded(
+    width=32,
+    depth=2,
+    heads=2,
+    audio_dim=16,
+    audio_width=16,
+    audio_layers=1,
+    motion_dim=8,
+    guidance="separate",
+    token_condition=False,
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +70,9 @@ def test_a_block_depends_on_cached_frames_and_signals(model, identity):
     pieces = blocks(draw(80, 1))
     base = run(model.stream(identity), pieces)
     for i in range(3):
-        changed = [tuple(x.flip(-1) if j == i and n == 1 else x for j, x in enumerate(piece)) for n, piece in enumerate(pieces)]
+        changed = [
+            tuple(x.flip(-1) if j == i and n == 1 else x for j, x in enumerate(piece)) for n, piece in enumerate(pieces)
+        ]
         other = run(model.stream(identity), changed)
         assert torch.equal(base[:, :50], other[:, :50])
         assert float((base - other)[:, 50:60].abs().max()) > 1e-3, i
@@ -83,7 +98,7 @@ def test_a_primed_stream_begins_behind_its_clip_and_resets_to_it(model, identity
     first = run(primed, piece)
     primed.reset()
     assert torch.equal(run(primed, piece), first)
-    noise = torch.randn(1, 50, CONFIG.motion_dim, generator=torch.Generator().manual_seed(2))
+    noise = torch.from_numpy(Noise(2, CONFIG.motion_dim).draw(50))[None]
     plain.step(*clip[:3], noise=noise)
     assert torch.equal(run(plain, piece), first)
 
@@ -115,8 +130,10 @@ def test_a_wrong_number_of_frames_is_refused(model, identity):
 
 def test_the_state_is_of_fixed_size_and_updated_in_place(model, identity):
     stream = model.stream(identity)
+
     def places():
         return [(x.data_ptr(), x.shape) for x in vars(stream.state).values()]
+
     before = places()
     run(stream, blocks(draw(120, 1)))
     stream.reset()
@@ -131,9 +148,9 @@ def drifting(model, identity, anchor, steps=150):
     stream.step(None, None, None)
     denoise = stream._denoise
 
-    def drift(latents, context, *rest):
+    def drift(latents, context, **rest):
         # Continues from the context and walks off, as the published network does over minutes.
-        out = denoise(latents, context, *rest)
+        out = denoise(latents, context, **rest)
         walk = 0.02 * torch.arange(1, 11, dtype=torch.float64)[None, :, None]
         out[:, context:] = latents[:, context - 1 : context] + walk + push
         return out
@@ -169,3 +186,12 @@ def test_a_mean_inside_the_dead_band_is_left_alone(model, identity):
     off = run(model.stream(identity), pieces)
     on = run(model.stream(identity, anchor=Anchor(dead_band=1e6)), pieces)
     assert torch.equal(off, on)
+
+
+def test_a_network_of_the_rig_has_no_pictures_and_says_so(model, identity):
+    for ask in (
+        lambda: model.encode_motion(torch.zeros(1, 3, 16, 16)),
+        lambda: model.decode(identity, torch.zeros(1, 8)),
+    ):
+        with pytest.raises(InputError, match="no auto-encoder: give one whose image_size is set"):
+            ask()

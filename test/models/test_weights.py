@@ -4,12 +4,22 @@ import math
 import pickle
 
 import pytest
-import torch
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'avatar_forcing_ros[train]'")
+
 from safetensors.torch import save_file
 
 from avatar_forcing_ros.cli import main
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.models import AvatarForcing, ModelConfig, check_weights, convert_weights, load_autoencoder, load_model, save_model
+from avatar_forcing_ros.models import (
+    AvatarForcing,
+    ModelConfig,
+    check_weights,
+    convert_weights,
+    load_autoencoder,
+    load_model,
+    save_model,
+)
 from avatar_forcing_ros.models.checkpoints import sources, unused
 
 TINY = ModelConfig(image_size=16, audio_width=64, audio_layers=1, width=32, depth=1, heads=2)
@@ -35,13 +45,18 @@ def folder(published, tmp_path_factory):
     """Three files, each with other habits: wrapped names, buffers, the newer names of the weight norm, a head."""
     folder = tmp_path_factory.mktemp("weights")
     flow = {**part(published, "flow_transformer."), **part(published, "audio_encoder.audio_projection")}
-    torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in flow.items()}, "step": 3}, folder / "flow_transformer.pth")
+    torch.save(
+        {"state_dict": {f"module.{name}": tensor for name, tensor in flow.items()}, "step": 3},
+        folder / "flow_transformer.pth",
+    )
     auto = part(published, "motion_autoencoder.", strip="motion_autoencoder.")
     torch.save({**auto, "dec.convs.0.conv.blur.kernel": torch.ones(4, 4)}, folder / "motion_autoencoder.pth")
     (folder / "wav2vec2-base-960h").mkdir()
     trunk = part(published, "audio_encoder.wav2vec2.", strip="audio_encoder.")
     newer = {
-        name.replace("weight_g", "parametrizations.weight.original0").replace("weight_v", "parametrizations.weight.original1"): t
+        name.replace("weight_g", "parametrizations.weight.original0").replace(
+            "weight_v", "parametrizations.weight.original1"
+        ): t
         for name, t in trunk.items()
     }
     save_file({**newer, "lm_head.bias": torch.zeros(32)}, folder / "wav2vec2-base-960h" / "model.safetensors")
@@ -89,7 +104,9 @@ def test_the_autoencoder_alone_is_the_same_from_either_kind_of_file(folder, tmp_
 
 
 def test_a_folder_with_our_file_is_loaded(folder, tmp_path):
-    save_model(AvatarForcing(ModelConfig.embedded(width=32, depth=1, heads=2)), tmp_path / "small.safetensors", torch.float16)
+    save_model(
+        AvatarForcing(ModelConfig.embedded(width=32, depth=1, heads=2)), tmp_path / "small.safetensors", torch.float16
+    )
     assert load_model(tmp_path).config.width == 32
 
 
@@ -163,8 +180,13 @@ def test_networks_are_averaged_by_their_shares(tmp_path, capsys):
         assert torch.allclose(mean[name], 0.75 * a[name] + 0.25 * b[name], atol=2e-3), name
     assert files[2].stat().st_size < 0.6 * files[0].stat().st_size
     save_model(AvatarForcing(ModelConfig.embedded(width=64, depth=1, heads=2)), files[3])
-    for given, said in (([f"{files[0]}=much"], "a share is a number"), ([f"{files[0]}=0"], "a share above zero"), ([f"{files[0]}=nan"], "a share above zero"),
-                        ([str(files[0]), f"{files[0]}=2"], "is given twice"), ([str(files[0]), str(files[3])], "is another network")):
+    for given, said in (
+        ([f"{files[0]}=much"], "a share is a number"),
+        ([f"{files[0]}=0"], "a share above zero"),
+        ([f"{files[0]}=nan"], "a share above zero"),
+        ([str(files[0]), f"{files[0]}=2"], "is given twice"),
+        ([str(files[0]), str(files[3])], "is another network"),
+    ):
         assert main(["learning", "average", *given, "--out", str(tmp_path / "no.safetensors")]) != 0
         assert said in capsys.readouterr().err
     assert main(["learning", "average", str(files[0]), "--out", str(files[0])]) != 0

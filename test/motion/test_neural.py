@@ -2,16 +2,26 @@
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'avatar_forcing_ros[train]'")
+
 
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
+from avatar_forcing_ros.bench.plain_network import decode
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media.images import decode_image
 from avatar_forcing_ros.models import AvatarForcing, Identity, ModelConfig
 from avatar_forcing_ros.models.autoencoder import AutoEncoder, sample_rows
-from avatar_forcing_ros.models.plain import decode
 from avatar_forcing_ros.models.runtime import prepare_autoencoder
-from avatar_forcing_ros.motion.neural import Crop, HeldCrop, NeuralAvatar, NeuralEncoder, portrait_image, to_images, to_tensor
+from avatar_forcing_ros.motion.neural import (
+    Crop,
+    HeldCrop,
+    NeuralAvatar,
+    NeuralEncoder,
+    portrait_image,
+    to_images,
+    to_tensor,
+)
 
 SIZE = 32
 TINY = ModelConfig(image_size=SIZE, audio_front_end="log_mel", audio_dim=64, audio_width=32, width=32, depth=1, heads=2)
@@ -136,7 +146,9 @@ def test_another_person_gets_another_crop():
         held.observe(Crop(300.0, 120.0, 40.0), i / 25)
     assert held.crop == Crop(300.0, 120.0, 40.0)
     held.observe(None, 6.0)
-    assert held.observe(Crop(310.0, 120.0, 40.0), 9.0) != Crop(300.0, 120.0, 40.0)  # gone for long: whoever comes is new
+    assert held.observe(Crop(310.0, 120.0, 40.0), 9.0) != Crop(
+        300.0, 120.0, 40.0
+    )  # gone for long: whoever comes is new
     held.observe(Crop(10.0, 10.0, 5.0), 1.0)  # time jumped back
     assert held.crop == Crop(10.0, 10.0, 5.0)
 

@@ -10,7 +10,7 @@ import pytest
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media import devices
-from avatar_forcing_ros.media.reader import AudioChunk, VideoFrame
+from avatar_forcing_ros.media.base import AudioChunk, VideoFrame
 
 pytest.importorskip("rclpy", reason="needs ROS: a plain Python install has no nodes")
 
@@ -20,8 +20,8 @@ from sensor_msgs.msg import Image  # noqa: E402
 
 from avatar_forcing_ros.msg import MotionLatentBlock  # noqa: E402
 from avatar_forcing_ros.nodes import media_source, recorder  # noqa: E402
-from avatar_forcing_ros.nodes.sound import STAMPED  # noqa: E402
-from avatar_forcing_ros.nodes.unpack import nanoseconds  # noqa: E402
+from avatar_forcing_ros.ros.messages import nanoseconds  # noqa: E402
+from avatar_forcing_ros.ros.sound import STAMPED  # noqa: E402
 
 OK, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 DURATION = 0.02
@@ -112,7 +112,7 @@ def test_a_recorder_is_configured_anew_for_a_new_recording_and_survives_a_broken
     assert "3 frames of 32 values" in node.unusable
     node._on_image(Image(height=16, width=16, encoding="rgb8", step=48, data=[128] * 768))
     assert node.trigger_deactivate() == OK and (tmp_path / "o.json").is_file()
-    assert node.trigger_activate() == FAILURE and "configure it again" in node.fault
+    assert node.trigger_activate() == FAILURE and "to record again" in node.fault
     assert node.trigger_cleanup() == OK and node.trigger_configure() == OK and node.trigger_activate() == OK
     node.halt()
     node.destroy_node()
@@ -155,7 +155,9 @@ def test_a_webcam_tells_when_its_images_came_and_when_it_is_gone(monkeypatch):
 
 
 def test_a_microphone_tells_when_its_sound_was_heard_and_when_it_is_gone(monkeypatch):
-    stub = types.SimpleNamespace(PortAudioError=OSError, query_devices=lambda name, kind: {"default_samplerate": 48000.0, "index": 3})
+    stub = types.SimpleNamespace(
+        PortAudioError=OSError, query_devices=lambda name, kind: {"default_samplerate": 48000.0, "index": 3}
+    )
 
     class Stream:
         def __init__(self, callback, **_):

@@ -1,12 +1,11 @@
 """Each node as its own process, from outside: messages in, messages out, bad input, time that jumps."""
 
 import array
-import signal
 import time
 
 import numpy as np
 import pytest
-from conftest import told
+from conftest import errors_of, told
 
 pytest.importorskip("rclpy", reason="needs ROS: on a plain Python install there are no nodes to test")
 
@@ -20,13 +19,23 @@ from std_srvs.srv import Trigger  # noqa: E402
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT  # noqa: E402
 from avatar_forcing_ros.media.images import to_rgb  # noqa: E402
 from avatar_forcing_ros.motion import rig  # noqa: E402
-from avatar_forcing_ros.msg import AudioFrames, AvatarFrame, MotionLatent, MotionLatentBlock  # noqa: E402
-from avatar_forcing_ros.timeline import (  # noqa: E402
+from avatar_forcing_ros.msg import (  # noqa: E402
+    AudioFrames,
+    AvatarFrame,
+    MotionLatent,
+    MotionLatentBlock,
+    MotionSpace,
+    PresentationState,
+    VoiceFrame,
+)
+from avatar_forcing_ros.ros import qos  # noqa: E402
+from avatar_forcing_ros.timeline import (
     BLOCK_FRAMES,
+    FRAME_RATE,
     NANOSECONDS,
     SAMPLES_PER_FRAME,
-    next_block_start,
     frame_at,
+    next_block_start,
     time_of,
 )
 
@@ -58,10 +67,6 @@ def block(first: int, sequence: int, latents: np.ndarray, space: str = "rig") ->
     return message
 
 
-def errors_of(messages: list, name: str) -> list[str]:
-    return [s.message for m in messages for s in m.status if s.name.endswith(name) and s.level == s.ERROR]
-
-
 def active(messages: list, name: str) -> bool:
     return any(s.name.endswith(name) and s.message not in ("inactive", "") for m in messages for s in m.status)
 
@@ -74,37 +79,43 @@ def test_user_sound_of_44_kHz_becomes_frames_on_the_clock(ros):
     ros.start("audio_ingest", "microphone", "/user", sample_rate=44100)
     publisher = ros.publisher(AudioDataStamped, "/user/audio_stamped")
     ros.wait_for_readers(publisher)
-    start = time_of(1000)
-    tone = (0.5 * np.sin(2 * np.pi * 220 * np.arange(44100) / 44100)).astype(np.float32)
-    for i in range(0, 44100, 441):
+    first = frame_at(ros.now_ns()) - 11  # the last 0.44 s, at once
+    start = time_of(first)
+    tone = (0.5 * np.sin(2 * np.pi * 220 * np.arange(19404) / 44100)).astype(np.float32)
+    for i in range(0, len(tone), 441):
         publisher.publish(sound(tone[i : i + 441], start + i * NANOSECONDS // 44100))
-    ros.wait_for(lambda: sum(len(m.known) for m in frames) >= 23, "a second of frames")
+    ros.wait_for(lambda: sum(len(m.known) for m in frames) >= 10, "0.4 s of frames")
     heard = np.concatenate([np.asarray(m.samples) for m in frames])
-    assert frames[0].first_frame == 1000 and ns(frames[0].header.stamp) == start
+    assert frames[0].first_frame == first and ns(frames[0].header.stamp) == start
     assert all(m.sample_rate == 16000 and m.samples_per_frame == SAMPLES_PER_FRAME for m in frames)
     expected = 0.5 * np.sin(2 * np.pi * 220 * np.arange(len(heard)) / 16000)
-    assert np.corrcoef(heard[1600:12000], expected[1600:12000])[0, 1] > 0.999
+    assert np.corrcoef(heard[1600:6000], expected[1600:6000])[0, 1] > 0.999
 
 
 def test_sound_waits_for_the_description_of_its_format(ros):
     frames = ros.collect(AudioFrames, "/audio_frames")
     ros.start("audio_ingest", "microphone", remap={"audio_info": "/head/audio_info"})
-    publisher, describe = ros.publisher(AudioDataStamped, "/audio_stamped"), ros.publisher(AudioInfo, "/head/audio_info")
+    publisher, describe = (
+        ros.publisher(AudioDataStamped, "/audio_stamped"),
+        ros.publisher(AudioInfo, "/head/audio_info"),
+    )
     ros.wait_for_readers(publisher)
     ros.wait_for_readers(describe)
+    first = frame_at(ros.now_ns()) - 11
     for i in range(10):  # half a second at 8 kHz, before anybody said that it is 8 kHz
-        publisher.publish(sound(np.full(400, 0.2, np.float32), time_of(1000) + i * 50_000_000))
+        publisher.publish(sound(np.full(400, 0.2, np.float32), time_of(first) + i * 50_000_000))
     time.sleep(0.5)
     assert not frames
     describe.publish(wave_info(8000))
     ros.wait_for(lambda: sum(len(m.known) for m in frames) >= 12, "half a second of frames")
-    assert frames[0].first_frame == 1000 and sum(len(m.known) for m in frames) <= 13
+    assert frames[0].first_frame == first and sum(len(m.known) for m in frames) <= 13
+    assert frames[0].speaker == AudioFrames.USER
 
 
 @pytest.mark.parametrize(
     "info, words",
     [
-        (AudioInfo(channels=1, sample_rate=16000, sample_format="S16LE", coding_format="mp3"), "mp3"),
+        (AudioInfo(channels=1, sample_rate=16000, sample_format="S16LE", coding_format="wma"), "wma"),
         (wave_info(0), "rate"),
         (AudioInfo(channels=1, sample_rate=16000, sample_format="S17", coding_format="wave"), "S17"),
     ],
@@ -195,20 +206,25 @@ def test_a_camera_image_becomes_motion_with_its_stamp_and_a_bad_one_is_an_error(
     ros.start("face_ingest", "face", reliable=True)
     publisher = ros.publisher(Image, "/camera/image_raw")
     ros.wait_for_readers(publisher)
+    stamps = []
     for i in range(5):
-        publisher.publish(image_message(picture, time_of(1000 + i) + 7))
+        stamps.append(ros.now_ns())
+        publisher.publish(image_message(picture, stamps[-1]))
         ros.wait_for(lambda i=i: len(motions) > i, "the motion of an image")
-    assert [m.frame for m in motions] == list(range(1000, 1005))
-    assert ns(motions[-1].header.stamp) == time_of(1004) + 7
+    assert [m.frame for m in motions] == [frame_at(stamp) for stamp in stamps]
+    assert [ns(m.header.stamp) for m in motions] == stamps
     assert motions[-1].confidence > 0.5 and motions[-1].space == "rig" and len(motions[-1].data) == rig.DIM
 
-    publisher.publish(image_message(picture, time_of(1006), encoding="nonsense"))
-    assert "nonsense" in ros.wait_for(lambda: errors_of(diagnostics, "face"), "an error")[0]
-    for i in range(40):  # an empty room: confidence falls, nothing fails
-        publisher.publish(image_message(np.full_like(picture, 90), time_of(1010 + i)))
-        ros.wait_for(lambda i=i: len(motions) > 5 + i, "the motion of an empty image")
-    assert motions[-1].confidence == 0 and motions[-1].faces == 0
-    assert np.abs(np.asarray(motions[-1].data)).max() < 0.05
+    publisher.publish(image_message(picture, ros.now_ns(), encoding="nonsense"))
+    told = ros.wait_for(lambda: errors_of(diagnostics, "face"), "an error")[0]
+    assert "nonsense" in told and "/camera/image_raw" in told and "1 of" in told
+
+    def forgotten() -> bool:  # an empty room: confidence falls, nothing fails
+        publisher.publish(image_message(np.full_like(picture, 90), ros.now_ns()))
+        newest = motions[-1]
+        return newest.confidence == 0 and newest.faces == 0 and np.abs(np.asarray(newest.data)).max() < 0.05
+
+    ros.wait_for(forgotten, "a face at rest")
 
 
 # --- generator --------------------------------------------------------------------------------------------------
@@ -223,6 +239,10 @@ def test_blocks_leave_in_step_with_the_clock_without_any_input_and_with_one_that
                for a, b in zip(blocks, blocks[1:], strict=False))  # fmt: skip
     assert {(b.space, b.model, b.latent_dim, b.frame_rate) for b in blocks} == {("rig", "reflex", rig.DIM, 25.0)}
     assert not any(b.fallback for b in blocks)
+    spaces: list = []  # a reader that comes late is told what the coefficients are
+    ros.node.create_subscription(MotionSpace, "/motion_space", spaces.append, qos.latched())
+    ros.wait_for(lambda: spaces, "the names of the coefficients")
+    assert spaces[0].space == rig.SPACE and spaces[0].names == list(rig.NAMES) and len(spaces[0].high) == rig.DIM
 
     publisher = ros.publisher(MotionLatent, "/user/motion")
     ros.wait_for_readers(publisher)
@@ -260,9 +280,16 @@ def test_blocks_leave_in_step_with_the_clock_without_any_input_and_with_one_that
 
 def test_image_and_speech_of_a_frame_leave_together_after_the_presentation_delay(ros):
     frames, images = ros.collect(AvatarFrame, "/avatar_frame"), ros.collect(CompressedImage, "/image_raw/compressed")
-    spoken, diagnostics = ros.collect(AudioDataStamped, "/spoken/audio_stamped"), ros.collect(DiagnosticArray, "/diagnostics")
+    spoken, diagnostics = (
+        ros.collect(AudioDataStamped, "/spoken/audio_stamped"),
+        ros.collect(DiagnosticArray, "/diagnostics"),
+    )
+    states = ros.collect(PresentationState, "/presentation")
     ros.start("renderer", "renderer", avatar="screen_face", size=256, presentation_delay=0.6)
-    motion, speech = ros.publisher(MotionLatentBlock, "/motion_blocks"), ros.publisher(AudioFrames, "/speech/audio_frames")
+    motion, speech = (
+        ros.publisher(MotionLatentBlock, "/motion_blocks"),
+        ros.publisher(VoiceFrame, "/speech/voice_frames"),
+    )
     ros.wait_for_readers(motion)
     ros.wait_for_readers(speech)
     ros.wait_for(lambda: frames, "the calm face before any motion")
@@ -271,24 +298,30 @@ def test_image_and_speech_of_a_frame_leave_together_after_the_presentation_delay
     for sequence in range(2):
         latents = np.tile(rig.pose(jawOpen=0.6), (BLOCK_FRAMES, 1))
         motion.publish(block(first + sequence * BLOCK_FRAMES, sequence, latents))
-        message = AudioFrames(first_frame=first + sequence * BLOCK_FRAMES, sample_rate=16000, samples_per_frame=640)
-        message.known = [True] * BLOCK_FRAMES
-        message.samples = array.array("f", np.full(BLOCK_FRAMES * 640, 0.25 + sequence / 4, np.float32).tobytes())
-        speech.publish(message)
+        for frame in range(first + sequence * BLOCK_FRAMES, first + (sequence + 1) * BLOCK_FRAMES):
+            message = VoiceFrame(frame=frame, rate=24000, channels=2)
+            message.samples = array.array("f", np.full(2 * 960, 0.25 + sequence / 4, np.float32).tobytes())
+            speech.publish(message)
     last = first + 2 * BLOCK_FRAMES
     ros.wait_for(lambda: frames and frames[-1].frame > last + 15, "the blocks to be shown")
     shown = {f.frame: f for f in frames}
     moved = [f for f in range(first, last) if f in shown]
     told_before = len(diagnostics)
     ros.wait_for(lambda: len(diagnostics) > told_before, "diagnostics")
-    assert 2 * BLOCK_FRAMES - len(moved) <= int(told(diagnostics, "renderer", "skipped images") or 0)  # none goes untold
+    assert 2 * BLOCK_FRAMES - len(moved) <= int(
+        told(diagnostics, "renderer", "skipped images") or 0
+    )  # none goes untold
     assert moved and not any(shown[f].held for f in moved) and all(shown[f].held for f in shown if f >= last)
     assert all(ns(f.header.stamp) == time_of(f.frame) + 600_000_000 for f in frames)
     assert all(ns(f.published) >= ns(f.header.stamp) for f in frames)  # never before its time
+    assert all(ns(s.delay) == 600_000_000 and ns(s.lead) > 0 and s.header.stamp == shown[s.frame].header.stamp
+               and s.settled != shown[s.frame].held for s in states if s.frame in shown)  # fmt: skip
+    assert len(states) > len(moved)
     assert all(ns(shown[f].camera_stamp) == time_of(f) for f in moved)
     assert all(ns(shown[f].user_audio_stamp) == time_of(f - 1) for f in moved)
     sounds = {ns(m.header.stamp): np.frombuffer(bytes(m.audio.data), "<i2") / 32768 for m in spoken}
     for f in range(first, last):
+        assert len(sounds[time_of(f) + 600_000_000]) == 2 * 960
         assert np.allclose(sounds[time_of(f) + 600_000_000], 0.25 + (f - first) // BLOCK_FRAMES / 4, atol=1e-3)
     pictures = {ns(m.header.stamp): to_rgb(m).astype(int) for m in images}
     rest = next(iter(pictures.values()))
@@ -315,17 +348,6 @@ def test_motion_that_does_not_hold_together_is_dropped_and_told(ros):
     ros.wait_for(lambda: len(frames) > count + 5, "the calm face after all that")
 
 
-@pytest.mark.parametrize(
-    "parameters, words",
-    [({"portrait": "/nowhere/face.jpg"}, "/nowhere/face.jpg"), ({"avatar": "hologram"}, "hologram"), ({"size": 5}, "size")],
-)
-def test_a_renderer_that_cannot_start_says_why_in_one_line(ros, parameters, words):
-    process = ros.start("renderer", "renderer", **parameters)
-    assert process.wait(60) == 1
-    last = ros.log("renderer").strip().splitlines()[-1]
-    assert words in last and "Traceback" not in ros.log("renderer")
-
-
 # --- time -------------------------------------------------------------------------------------------------------
 
 
@@ -336,49 +358,23 @@ def test_simulated_time_drives_the_chain_and_a_jump_back_starts_afresh(ros):
     clock = ros.publisher(Clock, "/clock")
     ros.wait_for_readers(clock, 2)
 
-    def play(start_s: float, seconds: float) -> None:
-        for i in range(round(seconds * 100)):
-            clock.publish(Clock(clock=Time(nanoseconds=round((start_s + i / 100) * NANOSECONDS)).to_msg()))
+    def play(start_s: float, seconds: float, done) -> float:
+        """Ticks at some 100 Hz, and beyond `seconds` for as long as a busy machine needs until `done`; the last time, in s."""
+        i, until = 0, time.monotonic() + 90
+        while i < round(seconds * 100) or not done():
+            assert time.monotonic() < until, "waited in vain on simulated time"
+            now = start_s + i / 100
+            clock.publish(Clock(clock=Time(nanoseconds=round(now * NANOSECONDS)).to_msg()))
             ros.wait_for(lambda s=ros.now_ns(): ros.now_ns() - s > 8_000_000, "time")
+            i += 1
+        return now
 
-    play(1000.0, 3.0)
-    ros.wait_for(lambda: blocks and frames, "blocks and images on simulated time")
+    last = play(1000.0, 3.0, lambda: blocks and any(not f.held for f in frames))
     # At the first tick a block that has just ended may still be made.
-    assert all(25_000 - BLOCK_FRAMES <= b.first_frame <= 25_000 + 100 for b in blocks)
-    assert all(ns(f.published) < 1010 * NANOSECONDS for f in frames)
-    assert any(not f.held for f in frames)
+    assert all(25_000 - BLOCK_FRAMES <= b.first_frame <= last * FRAME_RATE + 25 for b in blocks)
+    assert all(ns(f.published) < (last + 1) * NANOSECONDS for f in frames)
     before = len(blocks)
-    play(1000.0, 3.0)  # a bag that loops
-    ros.wait_for(lambda: len(blocks) > before + 2, "blocks after the jump back")
-    assert any(b.first_frame < a.first_frame for a, b in zip(blocks, blocks[1:], strict=False))
-    again = [b for b in blocks[before:] if b.first_frame < 25_000 + 50]
+    newest = blocks[-1].first_frame
+    play(1000.0, 3.0, lambda: any(b.first_frame < newest for b in blocks[before:]))  # a bag that loops
+    again = [b for b in blocks[before:] if b.first_frame < newest]
     assert again, "the second round begins where the first did"
-
-
-# --- lifecycle --------------------------------------------------------------------------------------------------
-
-
-def test_nodes_can_be_deactivated_cleaned_up_and_started_again(ros):
-    from lifecycle_msgs.msg import Transition
-    from lifecycle_msgs.srv import ChangeState
-
-    blocks = ros.collect(MotionLatentBlock, "/one/motion_blocks")
-    process = ros.start("motion_generator", "motion_generator", "/one", generator="reflex", autostart=False)
-    client = ros.node.create_client(ChangeState, "/one/motion_generator/change_state")
-    assert client.wait_for_service(30)
-
-    def change(transition: int) -> bool:
-        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
-        ros.wait_for(future.done, "a transition")
-        return future.result().success
-
-    for _ in range(2):
-        count = len(blocks)
-        assert change(Transition.TRANSITION_CONFIGURE) and change(Transition.TRANSITION_ACTIVATE)
-        ros.wait_for(lambda c=count: len(blocks) > c + 1, "blocks while active")
-        assert change(Transition.TRANSITION_DEACTIVATE) and change(Transition.TRANSITION_CLEANUP)
-        topics = dict(ros.node.get_topic_names_and_types())
-        ros.wait_for(lambda: not ros.node.count_publishers("/one/motion_blocks"), "the publisher to go")
-        assert topics
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0

@@ -1,14 +1,18 @@
 import numpy as np
 import pytest
 
-from avatar_forcing_ros.pacing import MILLISECOND, PresentationClock, Recent
+from avatar_forcing_ros.presentation.pacing import MILLISECOND, PresentationClock, Recent
 from avatar_forcing_ros.timeline import FRAME_NS, time_of
 
 START = 44_750_000_000  # a frame index as it is on a robot's clock
 
 
-def clock(delay_ms: int = 200, automatic: bool = True, low: int = 50, high: int = 800, reserve: int = 15) -> PresentationClock:
-    return PresentationClock(*(x if isinstance(x, bool) else x * MILLISECOND for x in (delay_ms, automatic, low, high, reserve)))
+def clock(
+    delay_ms: int = 200, automatic: bool = True, low: int = 50, high: int = 800, reserve: int = 15
+) -> PresentationClock:
+    return PresentationClock(
+        *(x if isinstance(x, bool) else x * MILLISECOND for x in (delay_ms, automatic, low, high, reserve))
+    )
 
 
 def play(timing: PresentationClock, frames: range, need_ms: float | None = None, calm: bool = True) -> np.ndarray:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from avatar_forcing_ros.motion.playout import EASE_FRAMES, HOLD_FRAMES, MotionPlayout
+from avatar_forcing_ros.presentation.playout import EASE_FRAMES, HOLD_FRAMES, MotionPlayout
 
 
 def block(value: float, n: int = 10) -> tuple[np.ndarray, np.ndarray]:

@@ -7,12 +7,22 @@ import pytest
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.cli import main
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.media.reader import open_media, video_on_grid
-from avatar_forcing_ros.media.writer import VideoWriter
+from avatar_forcing_ros.media.grid import video_on_grid
+from avatar_forcing_ros.media.open import open_media
+from avatar_forcing_ros.media.video_writer import VideoWriter
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.motion.portrait import PortraitAvatar
-from avatar_forcing_ros.motion.screen_face import ScreenFaceAvatar
-from avatar_forcing_ros.reenact import CAPTION, COLUMNS, EXPRESSIONS, TILE, TURN_SECONDS, contact_sheet, reenact, turntable_motion
+from avatar_forcing_ros.motion.portrait.avatar import PortraitAvatar
+from avatar_forcing_ros.motion.screen.avatar import ScreenFaceAvatar
+from avatar_forcing_ros.run.reenact import (
+    CAPTION,
+    COLUMNS,
+    EXPRESSIONS,
+    TILE,
+    TURN_SECONDS,
+    contact_sheet,
+    reenact,
+    turntable_motion,
+)
 from avatar_forcing_ros.timeline import FRAME_RATE
 
 

@@ -3,7 +3,8 @@ import json
 import numpy as np
 
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.report import Histogram, ReactionLatency, RunStatistics, plot_timeline, write_json
+from avatar_forcing_ros.run.plots import plot_timeline
+from avatar_forcing_ros.run.statistics import Histogram, ReactionLatency, RunStatistics, write_json
 from avatar_forcing_ros.timeline import FRAME_NS, time_of
 
 
@@ -21,7 +22,10 @@ def run(statistics: RunStatistics, frames: range, delay_ns: int = 500_000_000, h
     for f in frames:
         published = time_of(f) + delay_ns
         statistics.add_user_motion(time_of(f), rig.neutral(), 1.0)
-        statistics.add_image(f, published, time_of(f), 5.0, held(f), time_of(f - 1), delay_ns)
+        statistics.add_image(
+            f, published, camera_stamp_ns=time_of(f), user_audio_stamp_ns=time_of(f - 1), render_ms=5.0, held=held(f),
+            delay_ns=delay_ns,
+        )  # fmt: skip
         statistics.add_arrival("image", published, published + 3_000_000)
         statistics.add_arrival("sound", published, published + 1_000_000)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import fftconvolve
 
 from avatar_forcing_ros.timeline import SAMPLE_RATE
 
@@ -23,7 +22,9 @@ def room(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
     tail = np.convolve(tail, [0.6, 0.4])[: len(tail)]  # walls swallow high tones
     tail *= 10 ** (rng.uniform(-15, 3) / 20) / np.sqrt(np.sum(tail**2))
     tail[0] = 1.0
-    return _level(fftconvolve(samples, tail)[: len(samples)], samples)
+    length = _fast_length(len(samples) + len(tail))
+    heard = np.fft.irfft(np.fft.rfft(samples, length) * np.fft.rfft(tail, length), length)
+    return _level(heard[: len(samples)], samples)
 
 
 def tilt(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
@@ -74,7 +75,7 @@ def noise(rng: np.random.Generator, count: int) -> np.ndarray:
         sound *= np.interp(times, at, np.exp(0.5 * rng.standard_normal(len(at))))
     elif kind == "hum":
         mains = rng.choice((50.0, 60.0))
-        sound /= max(np.std(sound), 1e-9)
+        sound /= max(float(np.std(sound)), 1e-9)
         for harmonic in (1, 2, 3, 4, 6):
             sound += rng.uniform(0.0, 1.5) / harmonic * np.sin(2 * np.pi * (mains * harmonic * times + rng.random()))
     return (sound / max(np.sqrt(np.mean(sound**2)), 1e-9)).astype(np.float32)

@@ -19,14 +19,15 @@ from functools import cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import torch
 
 from avatar_forcing_ros.audio.normaliser import SpeechNormaliser
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning import augment
-from avatar_forcing_ros.learning.conversation import Conversation, make_conversation
+from avatar_forcing_ros.learning.data import augment
+from avatar_forcing_ros.learning.world.conversation import Conversation, make_conversation
 from avatar_forcing_ros.models import ModelConfig
 from avatar_forcing_ros.models.audio_encoder import LogMelEncoder
 from avatar_forcing_ros.motion import rig
@@ -94,7 +95,9 @@ def joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Shards' arrays one after the other."""
     offsets = np.cumsum([0] + [part["motion"].shape[1] for part in parts])
     axis = {"starts": 0, "seen": 0, "heard": 0}
-    whole = {name: np.concatenate([part[name] for part in parts], axis.get(name, 1)) for name in ARRAYS if name != "starts"}
+    whole = {
+        name: np.concatenate([part[name] for part in parts], axis.get(name, 1)) for name in ARRAYS if name != "starts"
+    }
     whole["starts"] = np.concatenate([part["starts"] + offset for part, offset in zip(parts, offsets)])
     return whole
 
@@ -103,7 +106,8 @@ def write_shard(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """All or nothing: a shard that is there is whole."""
     part = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     try:
-        np.savez(part, **{name: arrays[name] for name in ARRAYS})
+        chosen: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
+        np.savez(part, **chosen)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -118,7 +122,9 @@ def write_recipe(folder: Path, recipe: dict) -> None:
         known = json.loads(path.read_text()) if path.exists() else recipe
         changed = sorted(k for k in (known.keys() | recipe.keys()) - {*growing} if known.get(k) != recipe.get(k))
         if changed:
-            raise InputError(f"{folder} holds a corpus made differently ({', '.join(changed)}): give another folder, or delete it")
+            raise InputError(
+                f"{folder} holds a corpus made differently ({', '.join(changed)}): give another folder, or delete it"
+            )
         part = path.with_suffix(f".{os.getpid()}.part")
         part.write_text(json.dumps(recipe, indent=1) + "\n")
         part.replace(path)
@@ -171,7 +177,9 @@ def _start_worker() -> None:
 
 def _end_with_parent() -> None:
     """A worker whose parent was killed would wait for work for ever."""
-    parent_process().join()
+    parent = parent_process()
+    assert parent is not None  # a worker has one
+    parent.join()
     os._exit(1)
 
 
@@ -232,7 +240,9 @@ class Corpus:
         drawn["user_motion"][~present] = 0
         if self.space != rig.SPACE:
             length = (self.ends - self.starts)[conversation]
-            drawn["reference"] = self.motion[avatar, self.starts[conversation] + (rng.random(batch) * length).astype(int)]
+            drawn["reference"] = self.motion[
+                avatar, self.starts[conversation] + (rng.random(batch) * length).astype(int)
+            ]
         if self.sound.shape[2] == SAMPLES_PER_FRAME:
             for name in ("avatar_sound", "user_sound"):
                 drawn[name] = drawn[name].reshape(batch, -1)
@@ -250,7 +260,9 @@ def load_corpus(folder: str | Path) -> Corpus:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}/corpus.json is damaged: delete the folder and make the corpus again") from error
     if recipe.get("version") != VERSION:
-        raise InputError(f"the corpus {folder} is of version {recipe.get('version')}, this package makes {VERSION}: make it again in an empty folder")
+        raise InputError(
+            f"the corpus {folder} is of version {recipe.get('version')}, this package makes {VERSION}: make it again in an empty folder"
+        )
     missing = [path.name for path in paths if not path.exists()]
     if missing or not paths:
         unfinished = f"{len(missing)} of {len(paths)} shards are missing"

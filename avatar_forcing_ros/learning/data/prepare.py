@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from avatar_forcing_ros.audio.level import runs, speech_level
 from avatar_forcing_ros.audio.normaliser import SpeechNormaliser
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning.clips import VIDEO_ENDINGS, sound_of, tracked
-from avatar_forcing_ros.learning.corpus import VERSION, joined, spectra_of, write_recipe, write_shard
-from avatar_forcing_ros.learning.metrics import runs, speech_level
-from avatar_forcing_ros.media.reader import open_media, video_on_grid
-from avatar_forcing_ros.motion import SPACES, Network, make_tracker, rig
+from avatar_forcing_ros.learning.data.corpus import VERSION, joined, spectra_of, write_recipe, write_shard
+from avatar_forcing_ros.learning.data.recordings import VIDEO_ENDINGS, sound_of, tracked
+from avatar_forcing_ros.media.grid import video_on_grid
+from avatar_forcing_ros.media.open import open_media
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.space import SPACES, Network, make_tracker
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
 
 LEAST_FACES = 0.5  # share of frames with a face, below which a conversation is left out
@@ -39,7 +41,9 @@ def find_pairs(folder: str | Path, pairs: str | Path | None = None) -> list[tupl
         raise InputError(f"there is no folder {folder}: give one with videos NAME_a.mp4, NAME_b.mp4")
     found = _listed(folder, Path(pairs)) if pairs else _by_name(folder)
     if not found:
-        raise InputError(f"no conversation in {folder}: give pairs of videos NAME_a.mp4, NAME_b.mp4, or list them in a file")
+        raise InputError(
+            f"no conversation in {folder}: give pairs of videos NAME_a.mp4, NAME_b.mp4, or list them in a file"
+        )
     return found
 
 
@@ -49,7 +53,9 @@ def _by_name(folder: Path) -> list[tuple[Path, Path]]:
         if path.suffix.lower() in VIDEO_ENDINGS and path.stem[-2:] in ("_a", "_b"):
             both = sides.setdefault(path.stem[:-2], {})
             if path.stem[-1] in both:
-                raise InputError(f"{path} and {both[path.stem[-1]].name} are the same side of one conversation: keep one")
+                raise InputError(
+                    f"{path} and {both[path.stem[-1]].name} are the same side of one conversation: keep one"
+                )
             both[path.stem[-1]] = path
     alone = [next(iter(both.values())).name for both in sides.values() if len(both) == 1]
     if alone:
@@ -76,7 +82,7 @@ def _listed(folder: Path, path: Path) -> list[tuple[Path, Path]]:
 
 
 def prepare_folder(
-    folder: str | Path, out: str | Path, space: str = rig.SPACE, weights: str = "", pairs: str | Path | None = None,
+    folder: str | Path, out: str | Path, *, space: str = rig.SPACE, weights: str = "", pairs: str | Path | None = None,
     device: str = "auto", precision: str = "auto",
     progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> list[str]:  # fmt: skip
@@ -93,13 +99,19 @@ def prepare_folder(
     found = find_pairs(folder, pairs)
     out = Path(out)
     recipe = {"version": VERSION, "space": space, "source": str(Path(folder).resolve())}
-    shards, left_out = [], []
+    shards: list[str] = []
+    left_out: list[str] = []
     for index, pair in enumerate(found):
         progress(index, len(found), pair[0].stem)
-        names = ("_".join(one.relative_to(folder).with_suffix("").parts) if one.is_relative_to(folder) else one.stem for one in pair)
+        names = (
+            "_".join(one.relative_to(folder).with_suffix("").parts) if one.is_relative_to(folder) else one.stem
+            for one in pair
+        )
         path = out / f"shard_{'-'.join(names)}.npz"
         if path.name in shards:
-            left_out.append(f"{pair[0]} and {pair[1].name} would be {path.name}, which another conversation is: rename them")
+            left_out.append(
+                f"{pair[0]} and {pair[1].name} would be {path.name}, which another conversation is: rename them"
+            )
             continue
         if not path.exists():
             try:
@@ -124,7 +136,9 @@ def _conversation(pair: tuple[Path, Path], space: str, network: Network) -> dict
     for path, seen in zip(pair, confidence):
         share = float((seen > 0).mean())
         if share < LEAST_FACES:
-            raise InputError(f"{path} shows a face in {100 * share:.0f} % of its frames, less than {100 * LEAST_FACES:.0f} %")
+            raise InputError(
+                f"{path} shows a face in {100 * share:.0f} % of its frames, less than {100 * LEAST_FACES:.0f} %"
+            )
     samples = [sound_of(path, count) for path in pair]
     normal = [SpeechNormaliser(side).push(one) for side, one in enumerate(samples)]
     if space == rig.SPACE:

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.media.reader import audio_16k, check_sound, open_media, video_on_grid
+from avatar_forcing_ros.media.grid import audio_16k, video_on_grid
+from avatar_forcing_ros.media.open import check_sound, open_media
+from avatar_forcing_ros.motion.tracking import A_FACE
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
 
 VIDEO_ENDINGS = (".mpg", ".mpeg", ".mp4", ".mov", ".avi", ".mkv", ".webm")
@@ -22,7 +24,7 @@ _VERSION = 2  # of what is in the cache: raise it when the tracker measures diff
 
 
 @dataclass(frozen=True)
-class Clip:
+class SpeakerClip:
     """A person in a video. samples: (n * 640,) float32, 16 kHz; motion: (n, 32) float32 rig latents; confidence: (n,)."""
 
     name: str
@@ -74,7 +76,7 @@ def tracked(source: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _track(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    from avatar_forcing_ros.motion.tracker import FaceTracker, face_at_rest
+    from avatar_forcing_ros.motion.tracking.tracker import FaceTracker, face_at_rest
 
     with open_media(str(path)) as reader:
         if not reader.has_video:
@@ -88,7 +90,9 @@ def _track(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return motion, np.array([face.confidence for face in faces], np.float32)
 
 
-def speaker_clips(folder: str | Path, progress: Callable[[str], None] = lambda name: None) -> tuple[list[Clip], list[str]]:
+def speaker_clips(
+    folder: str | Path, progress: Callable[[str], None] = lambda name: None
+) -> tuple[list[SpeakerClip], list[str]]:
     """(the clips of talking people in a folder, why each other video was left out), sorted by name.
 
     progress: called with the name of each video before it is read. Raises InputError where the folder does not exist, holds
@@ -111,10 +115,10 @@ def speaker_clips(folder: str | Path, progress: Callable[[str], None] = lambda n
             continue
         if len(motion) < _LEAST_SECONDS * FRAME_RATE:
             left_out.append(f"{path} is shorter than {_LEAST_SECONDS:g} s")
-        elif (confidence > 0.5).mean() < _LEAST_FACES:
-            left_out.append(f"{path} shows a face in {100 * (confidence > 0.5).mean():.0f} % of its frames only")
+        elif (confidence > A_FACE).mean() < _LEAST_FACES:
+            left_out.append(f"{path} shows a face in {100 * (confidence > A_FACE).mean():.0f} % of its frames only")
         else:
-            clips.append(Clip(path.stem, samples, motion, confidence))
+            clips.append(SpeakerClip(path.stem, samples, motion, confidence))
     if not clips:
         raise InputError(f"no usable video in {folder}: {left_out[0]}")
     return clips, left_out

@@ -7,25 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.base import GeneratorStream
-from avatar_forcing_ros.learning import metrics as m
-from avatar_forcing_ros.learning import metrics_gain, metrics_reaction
-from avatar_forcing_ros.learning.behaviour import Event, pauses
-from avatar_forcing_ros.learning.clips import Clip, sound_of, speaker_clips, tracked
-from avatar_forcing_ros.learning.conversation import Conversation, make_conversation
-from avatar_forcing_ros.learning.metrics_reaction import Recording
-from avatar_forcing_ros.learning.rollout import run_stream
+from avatar_forcing_ros.generators.lockstep import run_stream
+from avatar_forcing_ros.learning.data.recordings import SpeakerClip, sound_of, speaker_clips, tracked
+from avatar_forcing_ros.learning.evaluation import gain as metrics_gain
+from avatar_forcing_ros.learning.evaluation import metrics as m
+from avatar_forcing_ros.learning.evaluation import reaction as metrics_reaction
+from avatar_forcing_ros.learning.evaluation.lips import LIP_REACH, LIP_WITHIN, made_lips, mean_of, mouth_figures
+from avatar_forcing_ros.learning.evaluation.reaction import Recording
+from avatar_forcing_ros.learning.world.behaviour import Event, pauses
+from avatar_forcing_ros.learning.world.conversation import Conversation, make_conversation
 from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.tracking import A_FACE
 from avatar_forcing_ros.timeline import BLOCK_FRAMES, FRAME_RATE, SAMPLES_PER_FRAME
 
 TRUE = "true motion"
-LIP_REACH = 5  # frames of lag that are looked at
-LIP_WITHIN = 2  # frames of lag that a viewer does not see (ITU-R BT.1359: about 45 ms early, 125 ms late)
 GAIN_SHIFTS = 200  # of the user in time, for the gain's noise
 SAMPLE_REACH = FRAME_RATE  # frames: reactions may take a second
 SAMPLE_DRAWS = 8  # streams of a model on the sample: a single draw says little about a dozen seconds
@@ -55,14 +57,14 @@ class Evaluation:
     (k, frames) of the avatar's smile about the user's onsets}; gains {name: Gain}."""
 
     figures: dict
-    clip: Clip | None = None
+    clip: SpeakerClip | None = None
     lips: dict[str, np.ndarray] = field(default_factory=dict)
     smiles: dict[str, np.ndarray] = field(default_factory=dict)
     gains: dict[str, metrics_gain.Gain] = field(default_factory=dict)
 
 
 def evaluate(
-    models: dict[str, Candidate], speakers: str | Path | None = None, conversations: int = 20, seconds: float = 60.0,
+    models: dict[str, Candidate], *, speakers: str | Path | None = None, conversations: int = 20, seconds: float = 60.0,
     drift_minutes: float = 30.0, sample: tuple[str, str] | None = None, commit: int | None = None,
     known: int | None = None, seed: int = 0, progress: Callable[[str], None] = lambda what: None,
 ) -> Evaluation:  # fmt: skip
@@ -78,7 +80,9 @@ def evaluate(
     if not models:
         raise InputError("no model to evaluate: name one or more")
     if conversations == 1 or conversations < 0 or (conversations and seconds < 21):
-        raise InputError("conversations: give 2 or more of at least 21 s (for strangers and time shifts), or 0 for none")
+        raise InputError(
+            "conversations: give 2 or more of at least 21 s (for strangers and time shifts), or 0 for none"
+        )
     if drift_minutes and drift_minutes < 2:
         raise InputError(f"a drift over {drift_minutes:g} minutes: give 2 or more, or 0 for none")
     settings = {
@@ -93,16 +97,22 @@ def evaluate(
     ) -> np.ndarray:
         stream = models[name].open(seed, commit_frames)
         arrived = None if known is None else min(max(known, stream.commit_frames), stream.block_frames)
-        given = user if user and models[name].user else (None, None, None)
+        sound, motion, confidence = user if user and models[name].user else (None, None, None)
         total = len(speech) // SAMPLES_PER_FRAME // FRAME_RATE
         latents = run_stream(
-            stream, *given, speech, arrived, lambda done: progress(f"{name}, {what}: {done // FRAME_RATE} of {total} s")
+            stream,
+            sound,
+            motion,
+            confidence,
+            speech,
+            known=arrived,
+            progress=lambda done: progress(f"{name}, {what}: {done // FRAME_RATE} of {total} s"),
         )
         if latents.shape[1] != rig.DIM:
             raise InputError(f"{name} gives latents of {latents.shape[1]} numbers: only the rig space is measured")
         return latents
 
-    clips: list[Clip] = []
+    clips: list[SpeakerClip] = []
     if speakers:
         clips, left_out = speaker_clips(speakers, lambda name: progress(f"tracking {name}"))
         settings["clips"], settings["clips_left_out"] = len(clips), left_out
@@ -117,7 +127,9 @@ def evaluate(
         figures["models"][TRUE] = {}
         for name in (*models, TRUE):
             model = models.get(name)
-            figures["models"][name] |= _measure_conversations(result, name, model, run, talks, commit, seed, progress)
+            figures["models"][name] |= _measure_conversations(
+                result, name, model, run, talks, commit=commit, seed=seed, progress=progress
+            )
     if conversations and drift_minutes:
         _measure_drift(figures, models, run, talks, drift_minutes, seed)
     return result
@@ -146,12 +158,13 @@ def _talking_user(talk: Conversation, frames: int) -> Signals:
     first = int(np.argmax(spoken[-last:] - spoken[:last]))
     index = np.arange(first, first + frames) % (len(spoken) - 1)
     samples, motion, confidence = _user(talk)
+    assert samples is not None  # everybody has a voice in a conversation that was made
     return samples.reshape(-1, SAMPLES_PER_FRAME)[index].ravel(), motion[index], confidence[index]
 
 
 def _measure_conversations(
-    result: Evaluation, name: str, model: Candidate | None, run, talks: list[Conversation], commit: int | None, seed: int,
-    progress,
+    result: Evaluation, name: str, model: Candidate | None, run, talks: list[Conversation], *, commit: int | None,
+    seed: int, progress,
 ) -> dict:  # fmt: skip
     """Of a model, or without one of the true motion."""
     if model is None:
@@ -162,7 +175,7 @@ def _measure_conversations(
         committed, whole = stream.commit_frames, stream.block_frames
     progress(f"{name}: measuring")
     figures = {
-        "made_speech": _made_lips(talks, moved, seed),
+        "made_speech": made_lips(talks, moved, seed),
         "reaction": _reaction(result, name, talks, moved, seed),
         "liveliness": _liveliness(talks, moved, committed),
     }
@@ -173,32 +186,12 @@ def _measure_conversations(
     return figures
 
 
-def _mean(values: list[float]) -> float:
-    """NaN where nothing is known; a list of nothing but NaN says so without a warning."""
-    known = [v for v in values if np.isfinite(v)]
-    return float(np.mean(known)) if known else float("nan")
-
-
-def _mouth_figures(curves: list[np.ndarray]) -> dict:
-    """Means over recordings of lag curves (11,). A lag chosen for each recording always finds something; the one that is
-    common to all does not."""
-    best = [m.best_lag(curve, LIP_WITHIN) for curve in curves]
-    wide = [m.best_lag(curve, LIP_REACH) for curve in curves]
-    together = np.array([_mean([curve[i] for curve in curves]) for i in range(2 * LIP_REACH + 1)])
-    common = m.best_lag(together, LIP_REACH)
-    return {
-        "r_lag_0": _mean([curve[LIP_REACH] for curve in curves]),
-        "r_within_2": _mean([r for r, _ in best]),
-        "r_within_5": _mean([r for r, _ in wide]),
-        "median_lag": float(np.median([lag for r, lag in wide if np.isfinite(r)] or [np.nan])),
-        "r_common_lag": common[0], "common_lag": common[1], "recordings": sum(np.isfinite(r) for r, _ in best),
-    }  # fmt: skip
-
-
-def _measure_lips(result: Evaluation, models, run, clips: list[Clip], talks: list[Conversation], seed: int) -> None:
+def _measure_lips(
+    result: Evaluation, models, run, clips: list[SpeakerClip], talks: list[Conversation], seed: int
+) -> None:
     """talks: whose users talk over the speakers; without any nobody does."""
     figures = result.figures
-    valid = [clip.confidence > 0.5 for clip in clips]
+    valid = [clip.confidence > A_FACE for clip in clips]
 
     def curves(parts: list[np.ndarray], measure, true) -> list[np.ndarray]:
         """NaN for a clip whose true mouth hardly moves so: what the tracker trembles cannot be predicted."""
@@ -214,7 +207,7 @@ def _measure_lips(result: Evaluation, models, run, clips: list[Clip], talks: lis
         "energy": [np.sqrt((c.samples.reshape(-1, SAMPLES_PER_FRAME) ** 2).mean(axis=1)) for c in clips],
         "loudness": [m.speech_level(c.samples)[0] for c in clips],
     }
-    figures["baseline"] = {name: _mouth_figures(curves(of, lambda voice: voice, m.jaw)) for name, of in voices.items()}
+    figures["baseline"] = {name: mouth_figures(curves(of, lambda voice: voice, m.jaw)) for name, of in voices.items()}
     figures["speakers_silence"] = silence([c.motion for c in clips])
     shown = max(range(len(clips)), key=lambda i: m.mouth_width(clips[i].motion).std())
     result.clip = clips[shown]
@@ -222,7 +215,7 @@ def _measure_lips(result: Evaluation, models, run, clips: list[Clip], talks: lis
         parts = [run(name, f"lips of {clip.name}", seed, None, clip.samples) for clip in clips]
         result.lips[name] = parts[shown]
         by_part = {part: curves(parts, of, of) for part, of in m.MOUTH.items()}
-        lips = {part: _mouth_figures(found) for part, found in by_part.items()}
+        lips = {part: mouth_figures(found) for part, found in by_part.items()}
         lips["silence"] = silence(parts)
         lips["clips"] = {  # (r, lag) within 2 frames
             clip.name: {part: m.best_lag(found[i], LIP_WITHIN) for part, found in by_part.items()}
@@ -233,28 +226,8 @@ def _measure_lips(result: Evaluation, models, run, clips: list[Clip], talks: lis
             over = [run(name, f"{clip.name} talked over", seed, user, clip.samples) for clip, user in zip(clips, users)]
             opening = [np.concatenate([m.jaw(x) for x in of]).mean() for of in (over, parts)]
             ratio = float(opening[0] / opening[1]) if opening[1] > 0 else float("nan")
-            lips["talked_over"] = {"jaw": _mouth_figures(curves(over, m.jaw, m.jaw)), "opening_ratio": ratio}
+            lips["talked_over"] = {"jaw": mouth_figures(curves(over, m.jaw, m.jaw)), "opening_ratio": ratio}
         figures["models"][name]["lips"] = lips
-
-
-def _made_lips(talks: list[Conversation], moved: list[np.ndarray], seed: int) -> dict:
-    """Lips on held-out made speech: r while speaking, closures, silence."""
-    rng = np.random.default_rng(seed)
-    spoken = [(talk, latents) for talk, latents in zip(talks, moved) if talk.speaking[0].any()]
-    closed, frames = np.sum([m.closed_in_silence(x, talk.samples[0]) for talk, x in zip(talks, moved)], axis=0)
-    hits = [m.closure_hits(latents, talk.closures[0]) for talk, latents in spoken]
-    chance = [m.closure_chance(latents, talk.closures[0], talk.speaking[0], rng) for talk, latents in spoken]
-    hits = np.concatenate(hits) if hits else np.zeros(0, bool)
-    figures = {
-        "closure": {"rate": _mean(hits.tolist()), "events": len(hits), "chance": _mean(chance)},
-        "silence": {"closed": closed / frames if frames else float("nan"), "frames": int(frames)},
-    }
-    for part in ("jaw", "width"):
-        of = m.MOUTH[part]
-        figures[part] = _mouth_figures(
-            [m.lagged_correlation(of(t.motion[0]), of(latents), LIP_REACH, t.speaking[0]) for t, latents in spoken]
-        )
-    return figures
 
 
 def _events(talk: Conversation, kind: str, least: int = 0) -> list[Event]:
@@ -306,28 +279,34 @@ def _reaction(result: Evaluation, name: str, talks: list[Conversation], moved: l
             [(x, _begin(g), np.sign([e.strength for e in g])) for x, g in zip(moved, glances)], seed
         ),
         "looks_at_user": {
-            "listening": _mean([looks(x[talk.speaking[1] & ~talk.speaking[0]]) for talk, x in both]),
-            "silent": _mean([looks(x[~talk.speaking.any(axis=0)]) for talk, x in both]),
-            "speaking": _mean([looks(x[talk.speaking[0]]) for talk, x in both]),
+            "listening": mean_of([looks(x[talk.speaking[1] & ~talk.speaking[0]]) for talk, x in both]),
+            "silent": mean_of([looks(x[~talk.speaking.any(axis=0)]) for talk, x in both]),
+            "speaking": mean_of([looks(x[talk.speaking[0]]) for talk, x in both]),
         },
         "gain": result.gains[name].summary(),
         "gain_of_strangers": metrics_gain.predictive_gain(strangers, seed, GAIN_SHIFTS).summary(),
-        "rpcc": {part: _mean([one[part] for one in rpcc]) for part in ("expression", "pose")},
+        "rpcc": {part: mean_of([one[part] for one in rpcc]) for part in ("expression", "pose")},
     }
 
 
 def _borders(moved: list[np.ndarray], commit: int) -> dict:
-    return {name: _mean([m.border_ratio(x, commit, order) for x in moved]) for order, name in ((1, "jump"), (2, "kink"))}
+    return {
+        name: mean_of([m.border_ratio(x, commit, order) for x in moved]) for order, name in ((1, "jump"), (2, "kink"))
+    }
 
 
 def _liveliness(talks: list[Conversation], moved: list[np.ndarray], commit: int) -> dict:
     true, ours = np.concatenate([talk.motion[0] for talk in talks]), np.concatenate(moved)
     groups = {"expression": (m.EXPRESSION, _EXPRESSION_CLUSTERS), "pose": (m.POSE, _POSE_CLUSTERS)}
-    sid = {part: m.diversity(ours[:, group], m.clusters(true[:, group], count)) for part, (group, count) in groups.items()}
-    variance = {part: _mean([float(x[:, group].var(axis=0).mean()) for x in moved]) for part, (group, _) in groups.items()}
-    jerk = {"pose": _mean([m.jerk(x[:, m.ANGLES]) for x in moved]), "jaw": _mean([m.jerk(m.jaw(x)) for x in moved])}
+    sid = {
+        part: m.diversity(ours[:, group], m.clusters(true[:, group], count)) for part, (group, count) in groups.items()
+    }
+    variance = {
+        part: mean_of([float(x[:, group].var(axis=0).mean()) for x in moved]) for part, (group, _) in groups.items()
+    }
+    jerk = {"pose": mean_of([m.jerk(x[:, m.ANGLES]) for x in moved]), "jaw": mean_of([m.jerk(m.jaw(x)) for x in moved])}
     return {
-        "sid": sid, "variance": variance, "blinks_per_minute": _mean([m.blinks_per_minute(x) for x in moved]),
+        "sid": sid, "variance": variance, "blinks_per_minute": mean_of([m.blinks_per_minute(x) for x in moved]),
         "jerk": jerk, "borders": {"frames": commit, **_borders(moved, commit)},
     }  # fmt: skip
 
@@ -345,6 +324,10 @@ def _measure_drift(figures: dict, models, run, talks: list[Conversation], minute
         moved = run(name, "drift", seed, (samples[1], motion[1], np.ones(total, np.float32)), samples[0])
         figures["models"][name]["drift"] = m.drift(moved, repeats)
     figures["models"][TRUE]["drift"] = m.drift(motion[0], repeats)
+
+
+def _column(index: int, motion: np.ndarray) -> np.ndarray:
+    return motion[:, index]
 
 
 def _curves(true: np.ndarray, draws: Iterable[np.ndarray], reach: int) -> np.ndarray:
@@ -376,14 +359,22 @@ def _measure_sample(result: Evaluation, models, run, sample: tuple[str, str], se
             each = _curves(true, ours, SAMPLE_REACH)
             r, lag = best(each.mean(axis=0))
             shifts = range(2 * SAMPLE_REACH, count - 2 * SAMPLE_REACH, 5)
-            found = [best(_curves(true, np.roll(ours, shift, axis=1), SAMPLE_REACH).mean(axis=0))[0] for shift in shifts]
+            found = [
+                best(_curves(true, np.roll(ours, shift, axis=1), SAMPLE_REACH).mean(axis=0))[0] for shift in shifts
+            ]
             chance = float(np.nanpercentile(np.abs(found), 95)) if np.isfinite(found).any() else float("nan")
             ratio = float(ours.std(axis=1).mean() / true.std()) if true.std() > 1e-6 else float("nan")
-            return {"r": r, "lag": lag, "chance_95": chance, "std_ratio": ratio, "draws": [best(curve)[0] for curve in each]}
+            return {
+                "r": r,
+                "lag": lag,
+                "chance_95": chance,
+                "std_ratio": ratio,
+                "draws": [best(curve)[0] for curve in each],
+            }
 
         figures = {"smile": against(m.smile), "mouth_width": against(m.mouth_width)}
         for angle in ("headPitch", "headYaw", "headRoll"):
-            figures[angle] = against(lambda x, i=rig.INDEX[angle]: x[:, i], either_sign=True)
+            figures[angle] = against(partial(_column, rig.INDEX[angle]), either_sign=True)
         r, lag = m.best_lag(_curves(energy, [m.jaw(x) for x in draws], LIP_REACH).mean(axis=0), LIP_REACH)
         figures["jaw_against_energy"] = {"r": r, "lag": lag}
         result.figures["models"][name]["sample"] = figures

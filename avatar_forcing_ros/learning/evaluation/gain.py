@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatar_forcing_ros.learning.metrics import smile, speech_level
-from avatar_forcing_ros.learning.metrics_reaction import gaze_direction
+from avatar_forcing_ros.audio.level import speech_level
+from avatar_forcing_ros.learning.evaluation.metrics import smile
+from avatar_forcing_ros.learning.evaluation.reaction import gaze_direction
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE
 

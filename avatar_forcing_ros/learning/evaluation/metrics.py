@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatar_forcing_ros.audio.level import SpeechLevel
+from avatar_forcing_ros.audio.level import runs, speech_level
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
+from avatar_forcing_ros.timeline import FRAME_RATE
 
 CLOSED_JAW = 0.06  # jawOpen of a mouth at rest: below it no gap is seen
 SHUT_JAW = 0.08  # jawOpen at which the lips count as met for p, b, m
@@ -18,7 +18,6 @@ POSE = [rig.INDEX[n] for n in ("headYaw", "headPitch", "headRoll", "headX", "hea
 ANGLES = POSE[:3]
 EXPRESSION = [i for i, n in enumerate(rig.NAMES) if not n.startswith("head")]
 _JAW = rig.INDEX["jawOpen"]
-_LIDS = [rig.INDEX["eyeBlinkLeft"], rig.INDEX["eyeBlinkRight"]]
 
 
 def jaw(latents: np.ndarray) -> np.ndarray:
@@ -32,27 +31,16 @@ def pucker(latents: np.ndarray) -> np.ndarray:
 
 def smile(latents: np.ndarray) -> np.ndarray:
     """Mean of both sides (n,)."""
-    return latents[:, [rig.INDEX["mouthSmileLeft"], rig.INDEX["mouthSmileRight"]]].mean(axis=1)
+    return latents[:, rig.SMILE].mean(axis=1)
 
 
 def mouth_width(latents: np.ndarray) -> np.ndarray:
     """How far each corner has moved outward, in 0.12 D (n,): what rig.py says that each coefficient does to it."""
-    stretch = latents[:, [rig.INDEX["mouthStretchLeft"], rig.INDEX["mouthStretchRight"]]].mean(axis=1)
+    stretch = latents[:, rig.STRETCH].mean(axis=1)
     return stretch + 0.10 / 0.12 * smile(latents) - pucker(latents) - 0.5 * latents[:, rig.INDEX["mouthFunnel"]]
 
 
 MOUTH = {"jaw": jaw, "width": mouth_width, "pucker": pucker}
-
-
-def speech_level(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(strength (n,) 0..1, sounding (n,) bool) of a voice, frame by frame, as audio/level.py follows it.
-
-    A sounding frame is loud enough to be speech; the pauses within words that `active` bridges are not.
-    """
-    level = SpeechLevel()
-    levels = [level.push(frame) for frame in samples.reshape(-1, SAMPLES_PER_FRAME)]
-    strength = np.array([one.strength for one in levels])
-    return strength, np.array([one.active for one in levels], bool) & (strength > 0)
 
 
 def correlation(true: np.ndarray, other: np.ndarray) -> float:
@@ -100,12 +88,6 @@ def closed_in_silence(latents: np.ndarray, samples: np.ndarray) -> tuple[int, in
     return int((jaw(latents)[quiet] < CLOSED_JAW).sum()), int(quiet.sum())
 
 
-def runs(mask: np.ndarray) -> np.ndarray:
-    """Stretches of True in a mask (n,): (k, 2) of first frame and frame after the last."""
-    edges = np.diff(np.concatenate([[0], np.asarray(mask, np.int8), [0]]))
-    return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1)
-
-
 def closure_hits(latents: np.ndarray, closures: np.ndarray) -> np.ndarray:
     """For each p, b, m (a stretch of closures (n,) bool): whether jawOpen falls below 0.08 in it, +-1 frame."""
     opening = jaw(latents)
@@ -141,7 +123,9 @@ def clusters(points: np.ndarray, count: int, seed: int = 0, rounds: int = 50, mo
         centres = np.concatenate([centres, points[[rng.choice(len(points), p=share)]]])
     for _ in range(rounds):
         nearest = _square_distances(points, centres).argmin(axis=1)
-        moved = np.stack([points[nearest == k].mean(axis=0) if (nearest == k).any() else centres[k] for k in range(count)])
+        moved = np.stack(
+            [points[nearest == k].mean(axis=0) if (nearest == k).any() else centres[k] for k in range(count)]
+        )
         if np.allclose(moved, centres):
             break
         centres = moved
@@ -161,7 +145,7 @@ def diversity(points: np.ndarray, centres: np.ndarray) -> float:
 
 def blinks_per_minute(latents: np.ndarray) -> float:
     """Lids (mean of both) that close beyond 0.5 after having been open beyond 0.7 of the gap."""
-    lids = latents[:, _LIDS].mean(axis=1)
+    lids = latents[:, rig.LIDS].mean(axis=1)
     count, is_open = 0, True
     for value in lids:
         if is_open and value > 0.5:

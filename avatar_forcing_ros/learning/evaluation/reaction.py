@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatar_forcing_ros.learning.metrics import EXPRESSION, POSE, correlation, runs, smile
+from avatar_forcing_ros.audio.level import runs
+from avatar_forcing_ros.learning.evaluation.metrics import EXPRESSION, POSE, correlation, smile
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE
 

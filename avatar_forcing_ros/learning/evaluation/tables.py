@@ -6,16 +6,16 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning import metrics
-from avatar_forcing_ros.learning.evaluate import SMILE_BEFORE, TRUE, Evaluation
+from avatar_forcing_ros.learning.evaluation import metrics
+from avatar_forcing_ros.learning.evaluation.evaluate import SMILE_BEFORE, TRUE, Evaluation
 from avatar_forcing_ros.timeline import FRAME_RATE
-
 
 _GROUPS = ("expression", "pose")
 
@@ -24,11 +24,12 @@ def _each(path: str, *keys: str) -> list[str]:
     return [f"{path}/{key}" for key in keys]
 
 
-def _at(figures: dict, path: str):
+def _at(figures: dict, path: str) -> Any:
     """The value at "a/b/c", or None."""
+    found: Any = figures
     for key in path.split("/"):
-        figures = figures.get(key) if isinstance(figures, dict) else None
-    return figures
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def _value(figures: dict, path: str, digits: int, scale: float) -> str:
@@ -53,7 +54,9 @@ def _lips(path: str) -> Callable[[dict], str]:
         found = _at(figures, path)
         if found is None:
             return "-"
-        return f"{found['r_lag_0']:.2f}, {found['r_within_2']:.2f}, {found['r_common_lag']:.2f} ({found['common_lag']:+d})"
+        return (
+            f"{found['r_lag_0']:.2f}, {found['r_within_2']:.2f}, {found['r_common_lag']:.2f} ({found['common_lag']:+d})"
+        )
 
     return show
 
@@ -108,7 +111,7 @@ ROWS: tuple[tuple[str, Callable[[dict], str]], ...] = (
     ("  closed after half a second of silence", _percent("lips/silence/closed")),
     ("  talked over: jaw", _lips("lips/talked_over/jaw")),
     ("  talked over: opening, share of that alone", _percent("lips/talked_over/opening_ratio")),
-    ("Made speech: jaw", _lips("made_speech/jaw")),
+    ("Synthetic speech: jaw", _lips("made_speech/jaw")),
     ("  mouth width", _lips("made_speech/width")),
     ("  lips met at p, b, m; anywhere in speech", _percent(*_each("made_speech/closure", "rate", "chance"))),
     ("  closed after half a second of silence", _percent("made_speech/silence/closed")),
@@ -216,9 +219,9 @@ def write_plots(folder: str | Path, result: Evaluation) -> list[Path]:
             if not len(pieces):
                 continue
             times = (np.arange(pieces.shape[1]) - SMILE_BEFORE) / FRAME_RATE
-            mean, error = pieces.mean(axis=0), 1.96 * pieces.std(axis=0) / np.sqrt(len(pieces))
+            mean, wide = pieces.mean(axis=0), 1.96 * pieces.std(axis=0) / np.sqrt(len(pieces))
             (line,) = axis.plot(times, mean, label=name, **({"color": "black"} if name == TRUE else {}))
-            axis.fill_between(times, mean - error, mean + error, color=line.get_color(), alpha=0.15)
+            axis.fill_between(times, mean - wide, mean + wide, color=line.get_color(), alpha=0.15)
         axis.axvline(0, color="grey", linewidth=0.8)
         axis.set_xlabel("seconds from the beginning of the user's smile")
         axis.set_ylabel("change of the avatar's smile (95 % of the mean)")

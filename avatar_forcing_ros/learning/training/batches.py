@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from avatar_forcing_ros.learning.corpus import Corpus
-from avatar_forcing_ros.learning.diffusion_forcing import Clip
+from avatar_forcing_ros.learning.data.corpus import Corpus
+from avatar_forcing_ros.learning.training.forcing import ClipBatch
 from avatar_forcing_ros.models import AvatarForcing
 from avatar_forcing_ros.models.audio_encoder import LogMelEncoder, amplify
 from avatar_forcing_ros.motion import rig
@@ -28,7 +28,7 @@ _MEAN_LEVEL = -0.5  # of speech, in spectra
 
 @dataclass
 class ClipSource:
-    """Batches of `Clip` for a model. history: frames of sound before the clip, for the audio encoder's convolutions.
+    """Batches of `ClipBatch` for a model. history: frames of sound before the clip, for the audio encoder's convolutions.
 
     response_spread: dB, of the frequency responses that spectra pass; 0 leaves them as they are. The sound of a batch, most of
     what it is, lies on the model's device, all else on the CPU.
@@ -43,7 +43,7 @@ class ClipSource:
         self.rng = np.random.default_rng(self.seed)
         self.history = getattr(self.model.audio_encoder, "history_frames", 0)
 
-    def draw(self, batch: int, augment: bool = True) -> Clip:
+    def draw(self, batch: int, augment: bool = True) -> ClipBatch:
         frames = self.model.config.clip_frames
         drawn = self.corpus.sample(self.rng, batch, self.history + frames)
         motion = {who: drawn[f"{who}_motion"][:, self.history :].astype(np.float32) for who in ("avatar", "user")}
@@ -65,15 +65,17 @@ class ClipSource:
             rng = torch.Generator().manual_seed(int(self.rng.integers(1 << 31)))
             sound = {who: through_another_microphone(x, self.response_spread, rng) for who, x in sound.items()}
         known = {"avatar_heard": heard["avatar"], "user_heard": heard["user"], "user_seen": seen}
-        return Clip(
+        return ClipBatch(
             sound["avatar"], sound["user"], latents["avatar"], latents["user"],
             **{name: torch.from_numpy(x) for name, x in known.items()}, reference=reference,
         )  # fmt: skip
 
     def _tracked(self, latents: torch.Tensor) -> torch.Tensor:
         batch, frames, dim = latents.shape
+
         def spread(*shape: int) -> torch.Tensor:
             return torch.from_numpy(self.rng.standard_normal(shape, dtype=np.float32))
+
         gain = 1.0 + GAIN_SPREAD * spread(batch, 1, dim)
         return latents * gain + OFFSET_SPREAD * spread(batch, 1, dim) + NOISE_SPREAD * spread(batch, frames, dim)
 

@@ -25,7 +25,7 @@ from avatar_forcing_ros.models.transformer import rotary_angles
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipBatch:
     """A batch of training clips.
 
     avatar_sound, user_sound: what the audio encoder takes, from h frames before the clip on: spectra (B, h + T, 4 * bands) of
@@ -86,7 +86,7 @@ class Layout:
 
 
 def encode_sound(model: AvatarForcing, sound: Tensor, frames: int) -> Tensor:
-    """Sound as in Clip -> features (B, frames, A) of its last frames."""
+    """Sound as in ClipBatch -> features (B, frames, A) of its last frames."""
     if sound.dim() == 3:
         return model.audio_encoder.features(sound)[:, -frames:]
     total = sound.shape[1] // model.config.samples_per_frame
@@ -106,7 +106,7 @@ class Given:
     hears: tuple[Tensor, Tensor]
 
     @classmethod
-    def of(cls, clip: Clip, features: tuple[Tensor, Tensor], hears: tuple[Tensor, Tensor]) -> Given:
+    def of(cls, clip: ClipBatch, features: tuple[Tensor, Tensor], hears: tuple[Tensor, Tensor]) -> Given:
         """features: (B, T, A) of the avatar's and the user's sound."""
         known = (clip.avatar_heard, clip.user_heard, clip.user_seen)
         return cls((*features, clip.user_motion), known, hears)
@@ -153,7 +153,9 @@ def whole_condition(model: AvatarForcing, given: Given) -> Tensor:
     return given.condition(model, blocked)
 
 
-def forcing_velocity(model: AvatarForcing, latents: Tensor, sigma: Tensor, condition: Tensor, reference: Tensor) -> Tensor:
+def forcing_velocity(
+    model: AvatarForcing, latents: Tensor, sigma: Tensor, condition: Tensor, reference: Tensor
+) -> Tensor:
     """Velocity (B, T, D) in the forcing layout. latents: (B, T, D), sigma: (B, T), condition: of `whole_condition`, reference: (B, D)"""
     return model.velocity(latents, MAX_TIME * sigma, condition, reference)
 
@@ -171,7 +173,7 @@ def stream_condition(model: AvatarForcing, given: Given, layout: Layout) -> Tens
     late = tuple(layout.late(ahead, context, block).to(device) for ahead in (layout.avatar_ahead, layout.user_ahead))
     conditions = given.windows(window, late).condition(model).unflatten(0, (batch, -1))  # (B, steps, 12, W)
     past = torch.arange(kept)
-    step = (past + context) // commit
+    step = ((past + context) // commit).clamp(max=len(steps) - 1)  # the newest are the context of the last window
     of_past = conditions[:, step, past - step * commit + context]
     return torch.cat([of_past, conditions[:, block // commit :: block // commit].flatten(1, 2)], 1)
 
@@ -202,7 +204,9 @@ def stream_velocity(
     times = MAX_TIME * torch.cat([torch.zeros_like(sigma[:, :kept]), levels.flatten(1, 2)], 1)
 
     # Where each token stands: its frame, and the first frame of its window (0: the clean past).
-    frame = torch.cat([torch.arange(kept), *(torch.arange(start - context, start + block) for start in starts)]).to(device)
+    frame = torch.cat([torch.arange(kept), *(torch.arange(start - context, start + block) for start in starts)]).to(
+        device
+    )
     start = torch.cat([torch.zeros(kept), *(torch.full((context + block,), start) for start in starts)]).to(device)
     same, in_past = start[:, None] == start[None], (start == 0)[None]
     distance = frame[None] - frame[:, None]  # of a key from a query
@@ -213,8 +217,8 @@ def stream_velocity(
     angles = rotary_angles(frames, config.width // config.heads, device)[:, frame]
     transformer = model.transformer
     predicted, _ = transformer(
-        tokens, reference, transformer.modulations(times), transformer.condition_memory(condition), angles,
-        self_mask, cross_mask, condition=condition,
+        tokens, reference, transformer.modulations(times), cross=transformer.condition_memory(condition), angles=angles,
+        self_mask=self_mask, cross_mask=cross_mask, condition=condition,
     )  # fmt: skip
     return predicted[:, kept:].unflatten(1, (len(starts), -1))[:, :, context:].flatten(1, 2)
 
@@ -237,10 +241,12 @@ def error_size(error: Tensor, norm: str) -> Tensor:
 
 
 @torch.no_grad()
-def euler_clip(model: AvatarForcing, given: Given, noise: Tensor, steps: tuple[EulerStep, ...], reference: Tensor) -> Tensor:
+def euler_clip(
+    model: AvatarForcing, given: Given, noise: Tensor, euler_steps: tuple[EulerStep, ...], reference: Tensor
+) -> Tensor:
     """A whole clip (B, T, D) from noise, all frames at one level."""
     latents, condition = noise.clone(), whole_condition(model, given)
-    for step in steps:
+    for step in euler_steps:
         sigma = torch.full(latents.shape[:2], step.time / MAX_TIME, device=latents.device)
         latents += step.change * forcing_velocity(model, latents, sigma, condition, reference)
     return latents

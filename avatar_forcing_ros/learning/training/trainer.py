@@ -15,23 +15,32 @@ import torch
 from torch import Tensor, nn
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning import diffusion_forcing as df
-from avatar_forcing_ros.learning import visemes
-from avatar_forcing_ros.learning.batches import ClipSource, scale_to
-from avatar_forcing_ros.learning.corpus import load_corpus
-from avatar_forcing_ros.learning.distillation import Distillation
-from avatar_forcing_ros.learning.preference import Preference
-from avatar_forcing_ros.learning.recipe import Recipe
+from avatar_forcing_ros.learning.data.corpus import load_corpus
+from avatar_forcing_ros.learning.training import forcing as df
+from avatar_forcing_ros.learning.training.batches import ClipSource, scale_to
+from avatar_forcing_ros.learning.training.distillation import Distillation
+from avatar_forcing_ros.learning.training.preference import Preference
+from avatar_forcing_ros.learning.training.recipe import Recipe
 from avatar_forcing_ros.models import AvatarForcing, load_model, save_model
 from avatar_forcing_ros.models.runtime import resolve_device
 from avatar_forcing_ros.motion import rig
 
 VALID_BATCHES = 4
 # In a run that goes on; files may have moved.
-MAY_CHANGE = ("corpus", "valid", "start", "teacher", "steps", "device", "threads", "save_every", "valid_every", "log_every")
+MAY_CHANGE = (
+    "corpus",
+    "valid",
+    "start",
+    "teacher",
+    "training_steps",
+    "device",
+    "threads",
+    "save_every",
+    "valid_every",
+    "log_every",
+)
 # What the extra heads read off the sound, and off the conditions.
-MOUTH = [i for name, i in rig.INDEX.items() if name in visemes.MOUTH]
-FACE = [i for i in range(rig.DIM) if i not in MOUTH]
+FACE = [i for i in range(rig.DIM) if i not in rig.SPOKEN]
 
 
 class Forcing(nn.Module):
@@ -42,26 +51,36 @@ class Forcing(nn.Module):
         super().__init__()
         self.recipe = recipe
         named = recipe.space == rig.SPACE
-        self.mouth = nn.Linear(model.config.audio_dim, len(MOUTH)) if named and recipe.mouth_weight else None
+        self.mouth = nn.Linear(model.config.audio_dim, len(rig.SPOKEN)) if named and recipe.mouth_weight else None
         self.answer = nn.Linear(model.config.width, len(FACE)) if named and recipe.answer_weight else None
 
-    def forward(self, model: AvatarForcing, clip: df.Clip, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def forward(
+        self, model: AvatarForcing, clip: df.ClipBatch, rng: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
         """The loss, and its parts as numbers. rng: on the CPU."""
         recipe, config = self.recipe, model.config
         batch, frames, _ = clip.avatar_motion.shape
         layout = df.Layout.draw(config.block_frames, recipe.stream_share, rng)
         device, block = clip.avatar_motion.device, config.block_frames
         features = df.encode_sound(model, torch.cat([clip.avatar_sound, clip.user_sound]), frames)
-        hears = tuple(x.to(device) for x in df.given_signals(recipe.hear_both, recipe.hear_avatar, recipe.hear_user, batch, rng))
+        hears = tuple(
+            x.to(device) for x in df.given_signals(recipe.hear_both, recipe.hear_avatar, recipe.hear_user, batch, rng)
+        )
         given = df.Given.of(clip, features.chunk(2), hears)
         sigma = df.noise_levels(batch, frames, block, rng).to(device)
         noise = torch.randn(clip.avatar_motion.shape, generator=rng).to(device)
         whole = None if layout.stream and self.answer is None else df.whole_condition(model, given)
-        latents, motion, wanted = df.noisy(clip.avatar_motion, noise, sigma), clip.avatar_motion, noise - clip.avatar_motion
+        latents, motion, wanted = (
+            df.noisy(clip.avatar_motion, noise, sigma),
+            clip.avatar_motion,
+            noise - clip.avatar_motion,
+        )
         if layout.stream:
             amount = recipe.context_noise * torch.rand(batch, 1, 1, generator=rng)
             past = motion + (amount * torch.randn(motion.shape, generator=rng)).to(device)
-            predicted = df.stream_velocity(model, past, latents, sigma, df.stream_condition(model, given, layout), clip.reference)
+            predicted = df.stream_velocity(
+                model, past, latents, sigma, df.stream_condition(model, given, layout), clip.reference
+            )
             latents, motion, wanted, sigma = (x[:, block:] for x in (latents, motion, wanted, sigma))
         else:
             predicted = df.forcing_velocity(model, latents, sigma, whole, clip.reference)
@@ -72,7 +91,7 @@ class Forcing(nn.Module):
             parts["difference"] = df.difference_distance(predicted, latents, sigma, motion, recipe.norm).mean()
             loss = loss + recipe.difference_weight * parts["difference"]
         if self.mouth is not None:
-            mouths = torch.cat([clip.avatar_motion, clip.user_motion])[..., MOUTH]
+            mouths = torch.cat([clip.avatar_motion, clip.user_motion])[..., rig.SPOKEN]
             heard = torch.cat([clip.avatar_heard, clip.user_heard])[..., None]
             parts["mouth"] = (df.error_size(self.mouth(features) - mouths, recipe.norm) * heard).mean()
             loss = loss + recipe.mouth_weight * parts["mouth"]
@@ -87,7 +106,9 @@ class Forcing(nn.Module):
 class Trainer:
     """One run: model, optimiser, moving average, random state. `steps` continues where the checkpoint ended."""
 
-    def __init__(self, recipe: Recipe, out: str | Path, resume: bool = False, show: Callable[[str], object] = print) -> None:
+    def __init__(
+        self, recipe: Recipe, out: str | Path, resume: bool = False, show: Callable[[str], object] = print
+    ) -> None:
         self.recipe, self.out, self.show = recipe, Path(out), show
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
@@ -96,7 +117,9 @@ class Trainer:
         self.rng = torch.Generator().manual_seed(recipe.seed)
         corpus = load_corpus(recipe.corpus)
         if corpus.space != recipe.space:
-            raise InputError(f"{recipe.corpus} holds motion of the space {corpus.space}; the recipe is for {recipe.space}")
+            raise InputError(
+                f"{recipe.corpus} holds motion of the space {corpus.space}; the recipe is for {recipe.space}"
+            )
         if recipe.start:
             self.model = _start(recipe)
         else:
@@ -104,12 +127,18 @@ class Trainer:
             _initialise(self.model)
             scale_to(self.model, corpus)
         if corpus.motion.shape[-1] != self.model.config.motion_dim:
-            raise InputError(f"{recipe.corpus} has motion of {corpus.motion.shape[-1]} dimensions, the network {self.model.config.motion_dim}")
+            raise InputError(
+                f"{recipe.corpus} has motion of {corpus.motion.shape[-1]} dimensions, the network {self.model.config.motion_dim}"
+            )
         self.model.to(self.device).train().requires_grad_(True)
         # A distillation's teacher hears the sound as it is.
-        self.source = ClipSource(corpus, self.model, recipe.seed, recipe.response_spread * (recipe.stage != "distillation"))
+        self.source = ClipSource(
+            corpus, self.model, recipe.seed, recipe.response_spread * (recipe.stage != "distillation")
+        )
         valid = ClipSource(load_corpus(recipe.valid), self.model, 99) if recipe.valid else None
-        self.valid = [_to(valid.draw(recipe.batch, augment=False), self.device) for _ in range(VALID_BATCHES)] if valid else []
+        self.valid = (
+            [_to(valid.draw(recipe.batch, augment=False), self.device) for _ in range(VALID_BATCHES)] if valid else []
+        )
         if recipe.stage == "forcing":
             self.stage: nn.Module = Forcing(recipe, self.model).to(self.device)
         elif recipe.stage == "distillation":
@@ -141,10 +170,11 @@ class Trainer:
 
     def steps(self) -> Iterator[dict]:
         """Trains to the end; yields {"step", "loss", ...} after every step. Saves on the way and at the end."""
-        recipe, parts = self.recipe, {}
+        recipe = self.recipe
+        parts: dict[str, float] = {}
         counts: dict[str, int] = {}
         began, done = time.perf_counter(), self.step
-        while self.step < recipe.steps:
+        while self.step < recipe.training_steps:
             for group in self.optimiser.param_groups:
                 group["lr"] = self._rate()
             clip = _to(self.source.draw(recipe.batch), self.device)
@@ -159,11 +189,15 @@ class Trainer:
             self._follow()
             for name, value in {"loss": float(loss.detach()), **values}.items():
                 parts[name], counts[name] = parts.get(name, 0.0) + value, counts.get(name, 0) + 1
-            last = self.step == recipe.steps
+            last = self.step == recipe.training_steps
             validates = self.valid and (self.step % recipe.valid_every == 0 or last)
             if self.step % recipe.log_every == 0 or validates or last:
-                row = {"step": self.step, "rate": self._rate(), **{n: round(v / counts[n], 5) for n, v in parts.items()},
-                       "seconds_per_step": round((time.perf_counter() - began) / (self.step - done), 4)}
+                row = {
+                    "step": self.step,
+                    "rate": self._rate(),
+                    **{n: round(v / counts[n], 5) for n, v in parts.items()},
+                    "seconds_per_step": round((time.perf_counter() - began) / (self.step - done), 4),
+                }
                 if validates:
                     row |= self.validate()
                 self._log(row)
@@ -176,7 +210,9 @@ class Trainer:
         """Warm-up, then half a cosine down to a twentieth."""
         recipe = self.recipe
         warm = min(1.0, (self.step + 1) / max(1, recipe.warm_up))
-        return recipe.learning_rate * warm * (0.05 + 0.475 * (1.0 + math.cos(math.pi * self.step / recipe.steps)))
+        return (
+            recipe.learning_rate * warm * (0.05 + 0.475 * (1.0 + math.cos(math.pi * self.step / recipe.training_steps)))
+        )
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -187,7 +223,8 @@ class Trainer:
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """The averaged weights' loss on clips of held-out voices and conversations, always with the same noise."""
-        rng, total = torch.Generator().manual_seed(0), {}
+        rng = torch.Generator().manual_seed(0)
+        total: dict[str, list[float]] = {}
         for clip in self.valid * 2:
             for name, value in self.stage(self.average, clip, rng)[1].items():
                 total.setdefault(f"valid_{name}", []).append(value)
@@ -214,12 +251,16 @@ class Trainer:
     def _load(self) -> None:
         """Raises InputError where there is nothing to go on from, or it is of another recipe."""
         if not self.checkpoint.is_file():
-            raise InputError(f"{self.out} has no checkpoint.pt to resume from: give the folder of a run that was stopped, or leave --resume out")
+            raise InputError(
+                f"{self.out} has no checkpoint.pt to resume from: give the folder of a run that was stopped, or leave --resume out"
+            )
         begun = json.loads((self.out / "recipe.json").read_text())
         now = self.recipe.to_dict()
         if changed := [n for n in now if n not in MAY_CHANGE and n in begun and begun[n] != now[n]]:
             told = ", ".join(f"{n} {begun[n]!r} -> {now[n]!r}" for n in changed)
-            raise InputError(f"{self.checkpoint} is of another recipe ({told}); give another folder, or train without --resume")
+            raise InputError(
+                f"{self.checkpoint} is of another recipe ({told}); give another folder, or train without --resume"
+            )
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         try:
             self.model.load_state_dict(state["model"])
@@ -228,7 +269,9 @@ class Trainer:
             self.optimiser.load_state_dict(state["optimiser"])
             torch.set_rng_state(state["global_rng"].cpu())
         except (KeyError, RuntimeError, ValueError) as error:
-            raise InputError(f"{self.checkpoint} is of another recipe; give another folder, or train without --resume") from error
+            raise InputError(
+                f"{self.checkpoint} is of another recipe; give another folder, or train without --resume"
+            ) from error
         self.step = state["step"]
         self.rng.set_state(state["rng"].cpu())
         rows = (self.out / "log.jsonl").read_text().splitlines() if (self.out / "log.jsonl").is_file() else []
@@ -248,12 +291,18 @@ def _start(recipe: Recipe) -> AvatarForcing:
         other = AvatarForcing(replace(model.config, **changes))
         state = model.state_dict()
         encoder = "dual_motion_encoder"
-        for name in ("transformer.embed_condition.weight", f"{encoder}.align_user.weight", f"{encoder}.align_sound.weight"):
+        for name in (
+            "transformer.embed_condition.weight",
+            f"{encoder}.align_user.weight",
+            f"{encoder}.align_sound.weight",
+        ):
             if name in other.state_dict() and name not in state:  # it begins without effect
                 state[name] = torch.zeros_like(other.state_dict()[name])
         other.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
-        raise InputError(f"{recipe.start} does not fit the recipe's model: leave {', '.join(recipe.model)} out") from error
+        raise InputError(
+            f"{recipe.start} does not fit the recipe's model: leave {', '.join(recipe.model)} out"
+        ) from error
     return other
 
 
@@ -264,26 +313,30 @@ def _initialise(model: AvatarForcing) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def _to(clip: df.Clip, device: torch.device) -> df.Clip:
-    return df.Clip(**{name: x.to(device) for name, x in vars(clip).items()})
+def _to(clip: df.ClipBatch, device: torch.device) -> df.ClipBatch:
+    return df.ClipBatch(**{name: x.to(device) for name, x in vars(clip).items()})
 
 
 def plot_log(log: Path, out: Path) -> None:
-    """The losses over the steps, from a run's log.jsonl."""
+    """The losses over the training steps, from a run's log.jsonl."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     rows = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-    names = [n for n in dict.fromkeys(k for row in rows for k in row) if n not in ("step", "rate", "seconds_per_step", "loss")]
+    names = [
+        n
+        for n in dict.fromkeys(k for row in rows for k in row)
+        if n not in ("step", "rate", "seconds_per_step", "loss")
+    ]
     if not names:
         return
     figure, axis = plt.subplots(figsize=(9, 5), layout="constrained")
     for name in names:
         points = [(row["step"], row[name]) for row in rows if name in row]
         axis.plot(*zip(*points), label=name, linestyle="--" if name.startswith("valid") else "-")
-    axis.set_xlabel("optimiser steps")
+    axis.set_xlabel("training steps")
     axis.set_ylabel("loss (latents of unit spread)")
     axis.grid(alpha=0.3)
     axis.legend()

@@ -196,7 +196,7 @@ def _nods(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
     "mhm"; while listening and speaking without such a cue; and in return for a nod (Hale et al. 2020: nods of two
     people come together)."""
     count = len(people[0].active)
-    wishes = []  # (frame, person, cause, probability)
+    wishes: list[tuple[int, int, int | None, float]] = []  # (frame, person, cause, probability)
     for person, side in enumerate(people):
         other = people[1 - person]
         talking = side.active
@@ -228,10 +228,12 @@ def _nods(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
     queue = list(wishes)
     while queue:
         frame, person, cause, chance = queue.pop(0)
-        chance = min(0.95, chance * people[person].style.nods**0.5) if chance < 1.0 else chance
+        chance = min(0.95, chance * people[person].style.nods ** 0.5) if chance < 1.0 else chance
         if rng.random() >= chance or not add(frame, person, cause):
             continue
-        returned = cause is not None and any(e.kind == "nod" and e.frame == cause and e.person != person for e in events)
+        returned = cause is not None and any(
+            e.kind == "nod" and e.frame == cause and e.person != person for e in events
+        )
         if people[person].seen and not returned:
             # Who listens returns a nod; who speaks seldom returns the listener's.
             busy = people[1 - person].active[frame : frame + seconds(1.0)].mean() > 0.5
@@ -247,7 +249,9 @@ def _shakes(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
         for phrase in side.phrases:
             if phrase.negative and rng.random() < 0.45:
                 frame = phrase.first + seconds(rng.uniform(0.05, 0.5))
-                events.append(Event("shake", person, frame, seconds(rng.uniform(0.7, 1.5)), float(rng.uniform(0.06, 0.18))))
+                events.append(
+                    Event("shake", person, frame, seconds(rng.uniform(0.7, 1.5)), float(rng.uniform(0.06, 0.18)))
+                )
                 if side.seen and rng.random() < 0.25:
                     late = frame + delay(rng, 0.8, 0.3, 0.4, 1.6)
                     length, width = seconds(rng.uniform(0.6, 1.1)), float(rng.uniform(0.04, 0.10))
@@ -263,7 +267,9 @@ def _brows(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
         for phrase in (p for p in side.phrases if p.question):
             if rng.random() < 0.4:
                 frame = max(phrase.first, phrase.end - seconds(rng.uniform(0.3, 0.9)))
-                events.append(Event("brow", person, frame, seconds(rng.uniform(0.5, 1.2)), float(rng.uniform(0.25, 0.6))))
+                events.append(
+                    Event("brow", person, frame, seconds(rng.uniform(0.5, 1.2)), float(rng.uniform(0.25, 0.6)))
+                )
             if side.heard and rng.random() < 0.5:
                 frame = phrase.end + delay(rng, 0.35, 0.3, 0.2, 0.8)
                 length, height = seconds(rng.uniform(0.4, 1.2)), float(rng.uniform(0.25, 0.65))
@@ -290,7 +296,9 @@ def _small(rng: np.random.Generator, people: tuple[Side, Side]) -> list[Event]:
     for person, side in enumerate(people):
         count = len(side.active)
         for frame in _poisson(rng, 1.2 * side.style.brows, count):
-            events.append(Event("frown", person, int(frame), seconds(rng.uniform(0.8, 3.0)), float(rng.uniform(0.1, 0.4))))
+            events.append(
+                Event("frown", person, int(frame), seconds(rng.uniform(0.8, 3.0)), float(rng.uniform(0.1, 0.4)))
+            )
         for frame in _poisson(rng, 1.2, count):
             if not side.active[max(0, frame - 5) : frame + seconds(1.2)].any():
                 length, height = seconds(rng.uniform(0.4, 1.0)), float(rng.uniform(0.15, 0.5))

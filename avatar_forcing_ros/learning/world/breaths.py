@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatar_forcing_ros.learning.speech import LEVEL
-from avatar_forcing_ros.learning.visemes import BILABIALS
+from avatar_forcing_ros.learning.world.phones import BILABIALS
+from avatar_forcing_ros.learning.world.voices.speech import LEVEL
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE
 
@@ -71,9 +71,15 @@ def breath_sound(rng: np.random.Generator, breath: Breath, gain: float) -> np.nd
     spread = 2 ** rng.uniform(-0.25, 0.25)  # of heads
     shape = sum(
         weight * np.exp(-0.5 * (np.log2(hertz / (spread * centre)) / width) ** 2)
-        for centre, width, weight in ((850.0, 0.35, 1.0), (1650.0, 0.3, 1.0), (3500.0, 0.5, 10 ** rng.uniform(-0.8, 0.1)))
+        for centre, width, weight in (
+            (850.0, 0.35, 1.0),
+            (1650.0, 0.3, 1.0),
+            (3500.0, 0.5, 10 ** rng.uniform(-0.8, 0.1)),
+        )
     )
     times = np.arange(count) / SAMPLE_RATE
-    swell = np.interp(times, [0.0, rng.uniform(0.05, 0.2), times[-1] - 0.05, times[-1]], [0.0, 1.0, rng.uniform(0.5, 1.0), 0.0])
+    swell = np.interp(
+        times, [0.0, rng.uniform(0.05, 0.2), times[-1] - 0.05, times[-1]], [0.0, 1.0, rng.uniform(0.5, 1.0), 0.0]
+    )
     sound = np.fft.irfft(spectrum * shape, count) * swell
     return (gain * breath.level * sound / max(float(np.sqrt(np.mean(sound**2))), 1e-9)).astype(np.float32)

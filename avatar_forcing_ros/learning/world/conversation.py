@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning import texts
-from avatar_forcing_ros.learning.behaviour import Event, Phrase, Side, delay, pauses, plan, random_style
-from avatar_forcing_ros.learning.breaths import Breath, breath_lips, breath_sound, draw_breath
-from avatar_forcing_ros.learning.gestures import perform
-from avatar_forcing_ros.learning.speech import Utterance, Voice, laugh, random_voice, say_all
-from avatar_forcing_ros.learning.visemes import closures, mouth
+from avatar_forcing_ros.learning.world import texts
+from avatar_forcing_ros.learning.world.behaviour import Event, Phrase, Side, delay, pauses, plan, random_style
+from avatar_forcing_ros.learning.world.breaths import Breath, breath_lips, breath_sound, draw_breath
+from avatar_forcing_ros.learning.world.gestures import perform
+from avatar_forcing_ros.learning.world.visemes import closures, mouth
+from avatar_forcing_ros.learning.world.voices.speech import Utterance, Voice, laugh, random_voice, say_all
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 FLOOR_NOISE = 10 ** (-66 / 20)  # RMS under the separated channels
@@ -99,12 +99,14 @@ def make_conversation(seed: int, seconds: float = 60.0, held_out: bool = False) 
     silent, seen, heard = _scene(rng)
     spoken = _turns(rng, talkers, count / FRAME_RATE, silent)
     channels = _channels(rng, spoken, talkers, count)
-    answers = _answers(rng, talkers, channels, spoken, silent, seen, heard)
+    answers = _answers(rng, talkers, channels, spoken, silent=silent, seen=seen, heard=heard)
     if answers:
         spoken = sorted(spoken + answers, key=lambda s: s.start)
         channels = _channels(rng, spoken, talkers, count)
     active, loudness = zip(*(_activity(channel) for channel in channels))
-    breaths = _breaths(np.random.default_rng([seed, int(held_out), 20150305]), talkers, spoken, channels)  # changes no other draw
+    breaths = _breaths(
+        np.random.default_rng([seed, int(held_out), 20150305]), talkers, spoken, channels
+    )  # changes no other draw
     sides, shut = [], []
     for person in (0, 1):
         own = [s for s in spoken if s.person == person]
@@ -116,7 +118,17 @@ def make_conversation(seed: int, seconds: float = 60.0, held_out: bool = False) 
         for breath in breaths[person]:
             lips = np.maximum(lips, breath_lips(breath, count))
         phrases = tuple(phrase for phrase in map(_phrase, own) if phrase.first < count)
-        sides.append(Side(random_style(rng), phrases, active[person], loudness[person], lips, seen[person], heard[person]))
+        sides.append(
+            Side(
+                random_style(rng),
+                phrases,
+                active[person],
+                loudness[person],
+                lips,
+                seen=seen[person],
+                heard=heard[person],
+            )
+        )
         shut.append(closed)
     events = plan(rng, (sides[0], sides[1]))
     events = [event for event in events if event.frame < count]
@@ -145,7 +157,7 @@ def _scene(rng: np.random.Generator) -> tuple[tuple[bool, bool], tuple[bool, boo
         heard[one] = False
     elif draw < 0.25:
         seen[one] = heard[one] = False
-    return tuple(silent), tuple(seen), tuple(heard)
+    return (silent[0], silent[1]), (seen[0], seen[1]), (heard[0], heard[1])
 
 
 def _turns(rng: np.random.Generator, talkers, seconds: float, silent: tuple[bool, bool]) -> list[_Spoken]:
@@ -187,7 +199,7 @@ def _turns(rng: np.random.Generator, talkers, seconds: float, silent: tuple[bool
     return spoken
 
 
-def _answers(rng: np.random.Generator, talkers, channels: np.ndarray, spoken, silent, seen, heard) -> list[_Spoken]:
+def _answers(rng: np.random.Generator, talkers, channels: np.ndarray, spoken, *, silent, seen, heard) -> list[_Spoken]:
     """What the listener utters: "mhm" in the speaker's pauses (Ward and Tsukahara 2000), laughter that joins in (Provine
     2000: laughter is contagious; listeners laugh less than who speaks)."""
     answers = []
@@ -264,6 +276,7 @@ def _phrase(spoken: _Spoken) -> Phrase:
     words = {word.strip(".,!?;:¿¡").lower() for word in spoken.utterance.text.split()}
     first = int(spoken.start * FRAME_RATE)
     return Phrase(
-        first, max(first + 1, int(np.ceil(spoken.end * FRAME_RATE))), spoken.opens, spoken.closes, spoken.kind == "question",
-        bool(words & _NEGATIVE), spoken.kind == "laugh", spoken.kind == "backchannel", spoken.cause_frame,
+        first=first, end=max(first + 1, int(np.ceil(spoken.end * FRAME_RATE))), opens=spoken.opens, closes=spoken.closes,
+        question=spoken.kind == "question", negative=bool(words & _NEGATIVE), laugh=spoken.kind == "laugh",
+        backchannel=spoken.kind == "backchannel", cause_frame=spoken.cause_frame,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatar_forcing_ros.learning.behaviour import Event, Side
+from avatar_forcing_ros.learning.world.behaviour import Event, Side
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE
 
@@ -177,7 +177,7 @@ class _Actor:
             hertz = min(4.0, cycles * FRAME_RATE / event.frames)
             pose["headPitch"] = pose["headPitch"] + nod(count, event.frame, cycles, hertz, event.strength)
         for event in self._of("shake"):
-            cycles = max(1.0, round(event.frames / FRAME_RATE * rng.uniform(1.6, 2.4)))
+            cycles = max(1, round(event.frames / FRAME_RATE * rng.uniform(1.6, 2.4)))
             hertz = cycles * FRAME_RATE / event.frames
             pose["headYaw"] = pose["headYaw"] + shake(count, event.frame, cycles, hertz, event.strength)
         for event in self._of("tilt"):
@@ -271,7 +271,9 @@ class _Actor:
         for name, (still, lively, shift), slow, fast in zip(("headX", "headY", "headScale"), spreads, sway, quick):
             add(name, still * slow + lively * (0.3 + 0.7 * self.talks) * fast + glide(count, self._shifts(shift)))
         add("headX", rng.uniform(0.3, 1.0) * pose["headRoll"])
-        breaths = rng.uniform(0.2, 0.3) * np.arange(count) / FRAME_RATE + rng.random() + 0.1 * wander(rng, count, 0.05, 1)[0]
+        breaths = (
+            rng.uniform(0.2, 0.3) * np.arange(count) / FRAME_RATE + rng.random() + 0.1 * wander(rng, count, 0.05, 1)[0]
+        )
         add("headY", rng.uniform(0.003, 0.008) * np.sin(2.0 * np.pi * breaths))
         add("headScale", 0.02 * blurred(self.other.active & self.other.heard, 40))  # leaning toward who speaks
 

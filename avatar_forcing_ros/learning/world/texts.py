@@ -191,7 +191,17 @@ def _words(rng: np.random.Generator, language: str, count: int) -> str:
 
 
 def _fill(rng: np.random.Generator, template: str) -> str:
-    lists = {"N": _NOUNS, "V": _VERBS, "A": _ADJECTIVES, "R": _ADVERBS, "P": _PLACES, "D": _OWNERS, "S": _PEOPLE, "Q": _ASKS, "C": _NUMBERS}
+    lists = {
+        "N": _NOUNS,
+        "V": _VERBS,
+        "A": _ADJECTIVES,
+        "R": _ADVERBS,
+        "P": _PLACES,
+        "D": _OWNERS,
+        "S": _PEOPLE,
+        "Q": _ASKS,
+        "C": _NUMBERS,
+    }
 
     def word(match: re.Match) -> str:
         kind = match.group()

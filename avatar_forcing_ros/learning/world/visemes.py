@@ -12,35 +12,17 @@ A short phone is overruled by its neighbours, so fast speech opens less. Lips th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from avatar_forcing_ros.learning.world.phones import VOWELS, Phone
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE
 
-
-@dataclass(frozen=True)
-class Phone:
-    """A sound of speech: symbol (one of PHONES; "pau" is silence), start and end in seconds in its utterance."""
-
-    symbol: str
-    start: float
-    end: float
-
-
-MOUTH: tuple[str, ...] = (
-    "jawOpen",
-    "mouthStretchLeft",
-    "mouthStretchRight",
-    "mouthPucker",
-    "mouthFunnel",
-    "mouthUpperUp",
-    "mouthLowerDown",
-    "mouthPress",
-)  # the rig coefficients that speech moves
+MOUTH: tuple[str, ...] = tuple(rig.NAMES[i] for i in rig.SPOKEN)  # the rig coefficients that speech moves
 
 
 class _Viseme(NamedTuple):
@@ -112,12 +94,8 @@ _GLIDES = {
     "oy": ("ao", "ih", 0.55),
     "ow": ("o", "uw", 0.55),
 }
-PHONES: tuple[str, ...] = (*_VISEMES, *_GLIDES)
-
-VOWELS = frozenset(("iy", "ih", "e", "ey", "eh", "ae", "a", "aa", "ah", "ax", "er", "ao", "o", "uh", "uw", "ue", "oe", *_GLIDES))
 # The part of a bilabial in which the lips are shut; what follows in a plosive is its release.
 _SHUT = {"p": 0.65, "b": 0.75, "m": 0.95}
-BILABIALS = frozenset(_SHUT)
 
 _FINE = 200  # Hz of the curves before they become frames
 _MARGIN = 0.6  # seconds around an utterance in which its mouth still moves

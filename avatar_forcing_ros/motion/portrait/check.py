@@ -5,8 +5,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from avatar_forcing_ros.motion.face_mesh import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, FACE_OVAL, LOWER_LID, UPPER_LID, find_faces
-from avatar_forcing_ros.motion.landmarks import fit_pose
+from avatar_forcing_ros.motion.portrait.photo import group_note, turned_note, upright
+from avatar_forcing_ros.motion.tracking.landmarks import fit_pose
+from avatar_forcing_ros.motion.tracking.mesh import (
+    EYE_OUTER_LEFT,
+    EYE_OUTER_RIGHT,
+    FACE_OVAL,
+    LOWER_LID,
+    UPPER_LID,
+    find_faces,
+)
 
 _SMALL, _TINY = 90.0, 45.0  # pixels between the outer corners of the eyes
 _DARK, _PALE = 55.0, 225.0  # mean grey of the face
@@ -33,55 +41,65 @@ def source_notes(image: np.ndarray) -> list[str]:
 
     image: (H, W, 3) uint8 RGB. Raises InputError when no face is found.
     """
+    image, turned = upright(image)
     faces = find_faces(image)
     points = faces[0]
     unit = float(np.linalg.norm((points[EYE_OUTER_LEFT] - points[EYE_OUTER_RIGHT])[:2]))
     notes = _size(image, points, unit) + _pose(points) + _light(image, points)
     notes += _features(points) + _covered(image, points, unit) + _sharpness(image, points, unit)
+    if turned:
+        notes.insert(0, turned_note(turned))
     if len(faces) > 1:
-        x, y = points[FACE_OVAL, :2].mean(axis=0) / image.shape[1::-1]
-        where = ("left", "middle", "right")[int(min(x * 3, 2))]
-        place = f"at the {where} of the picture ({100 * x:.0f} % across, {100 * y:.0f} % down)"
-        notes.append(f"{len(faces)} faces: the largest was taken, {place}")
+        notes.append(group_note(image, faces))
     return notes
 
 
-def _size(image, points, unit: float) -> list[str]:
+def _size(image: np.ndarray, points: np.ndarray, unit: float) -> list[str]:
     height, width = image.shape[:2]
     notes = []
     if unit < _SMALL:
         word = "very small" if unit < _TINY else "small"
-        notes.append(f"the face is {word}: {unit:.0f} pixels between the eyes' outer corners; it looks soft below {_SMALL:.0f}")
+        notes.append(
+            f"the face is {word}: {unit:.0f} pixels between the eyes' outer corners; it looks soft below {_SMALL:.0f}"
+        )
     low, high = points[FACE_OVAL, :2].min(axis=0), points[FACE_OVAL, :2].max(axis=0)
     if low.min() < 0 or high[0] > width or high[1] > height:
         notes.append("the face is cut off by the picture's border: what is missing is drawn from the border's pixels")
     elif low[1] < 0.3 * unit or low[0] < 0.15 * unit or width - high[0] < 0.15 * unit:
-        notes.append("the picture is tight around the face: when the head moves, what lies beyond the border is guessed")
+        notes.append(
+            "the picture is tight around the face: when the head moves, what lies beyond the border is guessed"
+        )
     return notes
 
 
-def _pose(points) -> list[str]:
+def _pose(points: np.ndarray) -> list[str]:
     yaw, pitch, roll = fit_pose(points * (1, -1, -1)).angles
     notes = []
     if abs(yaw) > _TURNED:
         word = "in profile" if abs(yaw) > 0.8 else "turned"
-        notes.append(f"the head is {word} by {abs(np.degrees(yaw)):.0f} degrees: its far side is guessed, and it turns less")
+        notes.append(
+            f"the head is {word} by {abs(np.degrees(yaw)):.0f} degrees: its far side is guessed, and it turns less"
+        )
     if abs(pitch) > _NODDED:
         way = "up" if pitch > 0 else "down"
-        notes.append(f"the head looks {way} by {abs(np.degrees(pitch)):.0f} degrees: take a picture at the height of the eyes")
+        notes.append(
+            f"the head looks {way} by {abs(np.degrees(pitch)):.0f} degrees: take a picture at the height of the eyes"
+        )
     if abs(roll) > _TILTED:
         notes.append(f"the head is tilted by {abs(np.degrees(roll)):.0f} degrees: it stays so at rest")
     return notes
 
 
-def _light(image, points) -> list[str]:
+def _light(image: np.ndarray, points: np.ndarray) -> list[str]:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     face = grey[_mask(image.shape, points[FACE_OVAL, :2]) > 0]
     if not face.size:
         return []
     notes = []
     if face.mean() < _DARK:
-        notes.append(f"the face is dark (mean grey {face.mean():.0f} of 255): eyes and lips show little; take more light")
+        notes.append(
+            f"the face is dark (mean grey {face.mean():.0f} of 255): eyes and lips show little; take more light"
+        )
     elif face.mean() > _PALE:
         notes.append(f"the face is overexposed (mean grey {face.mean():.0f} of 255): its shape is lost in white")
     sides = []
@@ -94,7 +112,7 @@ def _light(image, points) -> list[str]:
     return notes
 
 
-def _features(points) -> list[str]:
+def _features(points: np.ndarray) -> list[str]:
     depth = float(np.linalg.norm(points[EYE_OUTER_LEFT] - points[EYE_OUTER_RIGHT]))
     notes = []
     gaps = [np.linalg.norm(points[LOWER_LID[s][4]] - points[UPPER_LID[s][4]]) / depth for s in ("Right", "Left")]
@@ -104,11 +122,13 @@ def _features(points) -> list[str]:
         notes.append("one eye is closed or nearly so: it stays narrow")
     opened = float(np.linalg.norm(points[14] - points[13])) / depth
     if opened > _WIDE_OPEN:
-        notes.append("the mouth is wide open: it is closed by pulling the chin up; closed, or a smile with teeth, looks better")
+        notes.append(
+            "the mouth is wide open: it is closed by pulling the chin up; closed, or a smile with teeth, looks better"
+        )
     return notes
 
 
-def _covered(image, points, unit: float) -> list[str]:
+def _covered(image: np.ndarray, points: np.ndarray, unit: float) -> list[str]:
     """Parts that have not the colour of the skin between the eyes, which masks, hair and hands leave free."""
     lab = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), max(0.02 * unit, 0.5)), cv2.COLOR_RGB2LAB).astype(np.float32)
     pixels = {name: lab[_mask(image.shape, points[list(outline), :2]) > 0] for name, outline in _PARTS.items()}
@@ -121,7 +141,9 @@ def _covered(image, points, unit: float) -> list[str]:
         if not len(part):
             continue
         light, red, yellow = (part - skin).T
-        if name == "the mouth":  # lips are redder than skin and lie in its shadow: it counts only where it is bluer or greener
+        if (
+            name == "the mouth"
+        ):  # lips are redder than skin and lie in its shadow: it counts only where it is bluer or greener
             light, red = 0.0 * light, np.minimum(red, 0.0)
         unlike = (np.hypot(red, yellow) > 22) | (np.abs(light) > 70)
         if unlike.mean() > _COVERED:
@@ -132,7 +154,7 @@ def _covered(image, points, unit: float) -> list[str]:
     return [f"{what} {' and '.join(hidden)}: it moves with the skin below it, and is measured as skin"]
 
 
-def _sharpness(image, points, unit: float) -> list[str]:
+def _sharpness(image: np.ndarray, points: np.ndarray, unit: float) -> list[str]:
     """Detail at the scale that a picture of the avatar shows, about 130 pixels between the eyes."""
     if unit < _SMALL:
         return []
@@ -146,7 +168,7 @@ def _sharpness(image, points, unit: float) -> list[str]:
     return []
 
 
-def _mask(shape, outline: np.ndarray) -> np.ndarray:
+def _mask(shape: tuple[int, ...], outline: np.ndarray) -> np.ndarray:
     mask = np.zeros(shape[:2], np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(outline.astype(np.int32)), 1)
     return mask

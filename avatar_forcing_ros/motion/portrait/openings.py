@@ -1,4 +1,4 @@
-"""Openings in the skin of an animated photo, and the eyeballs behind the lids (face_mouth.py: what lies behind the lips).
+"""Openings in the skin of an animated photo, and the eyeballs behind the lids (portrait/mouth.py: what lies behind the lips).
 
 The skin's mesh has openings between the lids and between the lips. A layer is drawn into each with a smooth mask.
 Directions: x to image right, y down; lengths in pixels where not told otherwise.
@@ -9,11 +9,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from avatar_forcing_ros.motion.matte import completed
+from avatar_forcing_ros.motion.portrait.matte import completed
+from avatar_forcing_ros.motion.portrait.mesh import ABOVE_LID
+from avatar_forcing_ros.motion.tracking.mesh import LOWER_LID, UPPER_LID
 
 _OVERSAMPLE = 4  # masks are drawn this much larger, then averaged: smooth borders
 _NARROW = (0.19, 0.28)  # height of an opening over its width: below the first an eye shows next to nothing of its ball
-_PALE = (0.16, 0.24)  # standard deviation between the lids over the brightness around: below the first there is no white to be told from iris
+_PALE = (
+    0.16,
+    0.24,
+)  # standard deviation between the lids over the brightness around: below the first there is no white to be told from iris
+_LID_SHADE = 0.92  # of the brightness of the skin below the eye
 _CURVE_STEPS = 4  # points put between two landmarks of a lid or lip
 
 
@@ -30,7 +36,7 @@ def curve_matrix(count: int) -> np.ndarray:
     return np.array(rows + [np.eye(count)[-1]])
 
 
-def opening_mask(upper: np.ndarray, lower: np.ndarray, shape: tuple[int, int]):
+def opening_mask(upper: np.ndarray, lower: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, np.ndarray] | None:
     """Soft mask of the area between two curves (N, 2) that run from image left to right, upper above lower.
 
     Returns (x0, y0, mask (h, w) float32 in 0..1), or None where it is closed or outside an image of this shape.
@@ -72,11 +78,33 @@ def unseen(image: np.ndarray, lids: list[tuple[np.ndarray, np.ndarray]]) -> floa
         if found is not None and (found[2] > 0.5).any():
             x0, y0, mask = found
             margin = int(0.25 * width)
-            around = image[max(y0 - margin, 0) : y0 + mask.shape[0] + margin, max(x0 - margin, 0) : x0 + mask.shape[1] + margin]
+            around = image[
+                max(y0 - margin, 0) : y0 + mask.shape[0] + margin, max(x0 - margin, 0) : x0 + mask.shape[1] + margin
+            ]
             between = image[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]].mean(axis=2)[mask > 0.5]
             contrasts.append(float(between.std() / max(np.median(around), 1.0)))
     pale = float(np.interp(np.mean(contrasts), _PALE, (1.0, 0.0))) if contrasts else 1.0
     return max(pale, float(np.interp(np.mean(heights), _NARROW, (1.0, 0.0))))
+
+
+def with_smooth_lids(person: np.ndarray, points: np.ndarray, unit: float, low: float, high: float) -> np.ndarray:
+    """The picture (H, W, 3) float32 with plain skin between `low` and `high` (D) above the upper lids.
+
+    Below glasses a closing lid stretches this strip alone: a lash or the edge of a frame in it would be drawn out to a smear.
+    points: (468 or more, 2) of the face in the picture's pixels. unit: D in pixels.
+    """
+    for side, above in ABOVE_LID.items():
+        lid = points[UPPER_LID[side][1:-1]]
+        way = points[above] - lid
+        way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-6)
+        strip = np.zeros(person.shape[:2], np.float32)
+        outline = np.concatenate([lid + low * unit * way, (lid + high * unit * way)[::-1]])
+        cv2.fillPoly(strip, [np.round(outline * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)
+        share = cv2.GaussianBlur(strip, (0, 0), max(0.5, 0.004 * unit))[..., None]
+        cheek = points[LOWER_LID[side][1:-1]] + 0.10 * unit * np.array([0.0, 1.0])
+        xs, ys = (np.clip(np.round(cheek[:, k]).astype(int), 0, person.shape[1 - k] - 1) for k in (0, 1))
+        person = person + share * (_LID_SHADE * np.median(person[ys, xs], axis=0) - person)
+    return person
 
 
 class Eye:
@@ -126,9 +154,15 @@ class Eye:
         iris_colour = photo * clean + rings * (1 - clean)
         self._white = white.astype(np.float32)
         self._iris = ((iris_colour - white) * disc[..., None]).astype(np.float32)
-        self._behind = np.maximum(disc, guessed)[..., None].astype(np.float32)  # an eye that looks elsewhere shows its ball
+        self._behind = np.maximum(disc, guessed)[..., None].astype(
+            np.float32
+        )  # an eye that looks elsewhere shows its ball
         near = cv2.dilate(opening, np.ones((5, 5), np.uint8)) > 0.1
-        darkest = photo[near][np.argsort(photo[near].mean(axis=1))[: max(1, int(near.sum()) // 12)]] if near.any() else photo[0, :1]
+        darkest = (
+            photo[near][np.argsort(photo[near].mean(axis=1))[: max(1, int(near.sum()) // 12)]]
+            if near.any()
+            else photo[0, :1]
+        )
         self._lash = darkest.mean(axis=0)
         self._gap = max(float((lower - upper)[:, 1].max()), 1e-6)
         # What is left, lashes and shadow at the lids' edge, belongs to lids that have not moved: with it the eye is the photo's,
@@ -136,7 +170,7 @@ class Eye:
         self._edge = ((photo - self._white - self._iris) * (opening > 0.0)[..., None]).astype(np.float32)
 
     @staticmethod
-    def _whole_iris(photo, inside, distance, radius) -> np.ndarray:
+    def _whole_iris(photo: np.ndarray, inside: np.ndarray, distance: np.ndarray, radius: float) -> np.ndarray:
         """The iris as rings: each the mean colour of what the photo shows at that distance from the centre."""
         rings = np.linspace(0, 1.3 * radius, 14)
         spread = rings[1] - rings[0]
@@ -146,10 +180,20 @@ class Eye:
             if weight.sum() > 0.5:
                 last = (photo * weight[..., None]).sum(axis=(0, 1)) / weight.sum()
             colours.append(last)
-        colours = np.array(colours)
-        return np.stack([np.interp(distance, rings, colours[:, c]) for c in range(3)], axis=-1).astype(np.float32)
+        table = np.array(colours)
+        return np.stack([np.interp(distance, rings, table[:, c]) for c in range(3)], axis=-1).astype(np.float32)
 
-    def draw(self, frame, upper, lower, linear, shift, gaze: np.ndarray, lids_moved: float) -> None:
+    def draw(
+        self,
+        frame: np.ndarray,
+        upper: np.ndarray,
+        lower: np.ndarray,
+        linear: np.ndarray,
+        shift: np.ndarray,
+        *,
+        gaze: np.ndarray,
+        lids_moved: float,
+    ) -> None:
         """Into `frame`, between the lid curves.
 
         linear (2, 2), shift (2,): photo -> frame. gaze (2,): pixels on the photo. lids_moved: 0 as on the photo, 1 far.
@@ -169,7 +213,7 @@ class Eye:
         layer = cv2.warpAffine(ball, place, mask.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         blend(frame, x0, y0, mask, layer)
 
-    def draw_lashes(self, frame, upper, lower, width: float) -> None:
+    def draw_lashes(self, frame: np.ndarray, upper: np.ndarray, lower: np.ndarray, width: float) -> None:
         """The line that closed lids make: lashes, moved from where they stood apart, do not meet by themselves.
 
         width: of the line in pixels at its middle.
@@ -184,10 +228,18 @@ class Eye:
         found = opening_mask(line - half, line + half, frame.shape)
         if found is not None:
             x0, y0, mask = found
-            blend(frame, x0, y0, cv2.GaussianBlur(mask, (0, 0), 0.6) * share, np.broadcast_to(self._lash, mask.shape + (3,)))
+            blend(
+                frame,
+                x0,
+                y0,
+                cv2.GaussianBlur(mask, (0, 0), 0.6) * share,
+                np.broadcast_to(self._lash, mask.shape + (3,)),
+            )
 
 
-def _usual_eye(photo, opening, inside, distance, radius) -> tuple[np.ndarray, np.ndarray]:
+def _usual_eye(
+    photo: np.ndarray, opening: np.ndarray, inside: np.ndarray, distance: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray]:
     """White and iris (H, W, 3) as people have them in this light: a pale grey with a hint of the skin around, and rings of the colour
     that the opening shows at the place of the iris, which is dark."""
     around = photo[cv2.dilate(opening, np.ones((5, 5), np.uint8)) < 0.05]

@@ -8,12 +8,17 @@ mesh (a discrete thin plate). Working on the mesh keeps the lips apart, and the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.motion.face_mesh import (
+from avatar_forcing_ros.motion.portrait.lips import wide_open
+from avatar_forcing_ros.motion.portrait.mesh import ABOVE_LID
+from avatar_forcing_ros.motion.tracking.landmarks import AT, TYPICAL
+from avatar_forcing_ros.motion.tracking.mesh import (
     BROW,
     CHIN,
     INNER_LIP_LOWER,
@@ -23,7 +28,6 @@ from avatar_forcing_ros.motion.face_mesh import (
     OUTER_LIP_UPPER,
     UPPER_LID,
 )
-from avatar_forcing_ros.motion.landmarks import AT, TYPICAL
 
 # Landmarks right of the midline have a twin on the left; (right, left) pairs used as handles.
 _CORNER = {"Right": (61, 76, 62, 78), "Left": (291, 306, 292, 308)}
@@ -31,6 +35,7 @@ _CORNER_SKIN = {"Right": (57,), "Left": (287,)}
 _CHEEK = {"Right": 205, "Left": 425}
 _CHEEK_BONE = {"Right": 50, "Left": 280}
 _UNDER_EYE = {"Right": (229, 230, 231), "Left": (449, 450, 451)}
+_BELOW_RIM = 0.06  # D below the cheek bone; so far down a frame may reach
 _TEMPLE = {"Right": (156, 139), "Left": (383, 368)}  # skin beside the tail of the brow
 _CHIN_POINTS = (  # (right, left, how much of the chin's way this point of the jaw line goes)
     (152, 152, 1.0), (148, 377, 1.0), (176, 400, 0.94), (149, 378, 0.84), (150, 379, 0.68), (136, 365, 0.50),
@@ -38,6 +43,8 @@ _CHIN_POINTS = (  # (right, left, how much of the chin's way this point of the j
     (175, 175, 1.0), (199, 199, 1.02), (200, 200, 1.06), (18, 18, 1.18),
 )  # fmt: skip
 _NOSE = (1, 2, 4, 5, 6, 98, 327, 197, 195, 168, 64, 294, 129, 358, 94, 19)
+_NOSE_WINGS = (64, 294, 98, 327, 129, 358)
+_WINGS_RISE = 0.028  # D; the muscle that lifts the upper lip lifts the wings of the nose as well
 _LIPS = tuple(dict.fromkeys(INNER_LIP_UPPER + INNER_LIP_LOWER + OUTER_LIP_UPPER + OUTER_LIP_LOWER))
 _CORNER_DROP = 0.10  # D of the jaw's coefficient: the corners of the mouth follow
 _AROUND = 0.5  # of the way outward: a corner of the mouth slides back around the teeth
@@ -46,19 +53,25 @@ _SMILING_LIPS = 0.008  # D; how far the middle of the lips rises with one side's
 _PARTED_IN = 0.02  # D; lips that part draw the corners inward
 _LID_FOLLOWS = 0.032  # D; how far the upper lid goes with an eye turned up or down
 _SMILE_GONE = 0.75  # of a smile that the rest shows, where its lips are round: people do not smile with a pout
+_FROWN_TAKES = 1.15
 _PEOPLE_DIFFER = 0.05  # D; corners so much further out and up are no smile yet
+_CLOSED_LIP = 0.065  # D; a closed lip's height in its middle at least
 _CHIN_DROP = 0.38  # of the jaw's coefficient: the chin goes nearly as far as the lower lip
+_Way = tuple[float, float, float]  # of a handle, in D: x, y, z
+_STAYS: _Way = (0, 0, 0)
 
 
 class Shapes:
     """Displacement fields of the coefficients on one mesh.
 
     rest: (V, 3) vertices in D, in the face's axes, origin between the eyes; the first 468 are the landmarks.
-    edges: (E, 2). lashes: vertex of the band above an upper lid -> the landmark of the lid below it.
+    edges: (E, 2). lashes: vertex of the band above an upper lid -> the landmark of the lid below it. glasses: before the eyes;
+    their frame lies on the skin that lids and cheeks would take along.
     """
 
-    def __init__(self, rest: np.ndarray, edges: np.ndarray, lashes: dict[int, int]):
+    def __init__(self, rest: np.ndarray, edges: np.ndarray, lashes: dict[int, int], glasses: bool = False):
         self._rest = rest
+        self._glasses = glasses
         self._lashes = lashes
         self._stiffness = {weld: self._bending(edges, weld) for weld in (False, True)}
 
@@ -76,7 +89,8 @@ class Shapes:
             for row in BROW[side]:
                 for point, share in zip(row, (1.0, 0.85, 0.45, 0.1)):
                     inner[point] = (0, -0.10 * share, 0)
-        self._set("browInnerUp", inner, fixed=self._lid_points(), reach=0.62)
+        rims = tuple(ABOVE_LID["Right"] + ABOVE_LID["Left"] if self._glasses else ())
+        self._set("browInnerUp", inner, fixed=self._lid_points() + rims, reach=0.62)
         self._unsmile()
         return self._basis
 
@@ -84,6 +98,9 @@ class Shapes:
         """Lips that round take back the smile of the rest: its long creases else stay where they are, and its corners with them."""
         for side, amount in zip(("Right", "Left"), self.smile_at_rest()):
             smile = amount * self._basis[rig.INDEX["mouthSmile" + side]]
+            self._basis[rig.INDEX["mouthFrown" + side]] -= (
+                _FROWN_TAKES * smile
+            )  # else a frown on a laugh is a smaller laugh
             self._basis[rig.INDEX["mouthPucker"]] -= _SMILE_GONE * smile
             self._basis[rig.INDEX["mouthFunnel"]] -= 0.5 * _SMILE_GONE * smile
 
@@ -93,7 +110,10 @@ class Shapes:
         amounts = []
         for side, sign in (("Right", -1.0), ("Left", 1.0)):
             corner = self._rest[_CORNER[side][0]] - nose
-            outward, up = sign * corner[0] - TYPICAL[AT["cornerOut" + side]], -corner[1] - TYPICAL[AT["cornerUp" + side]]
+            outward, up = (
+                sign * corner[0] - TYPICAL[AT["cornerOut" + side]],
+                -corner[1] - TYPICAL[AT["cornerUp" + side]],
+            )
             amounts.append((outward + up - _PEOPLE_DIFFER) / 0.2)
         return np.clip(np.mean(amounts) + 0.5 * (amounts - np.mean(amounts)), 0.0, 0.9)
 
@@ -107,11 +127,13 @@ class Shapes:
         gap = rest[INNER_LIP_LOWER, 1] - rest[INNER_LIP_UPPER, 1]
         upper_share = np.interp(gap.max(), (0.12, 0.45), (0.35, 0.12))
         middle = rest[INNER_LIP_UPPER[5], 1] + upper_share * gap[5]
-        handles = {}
+        handles: dict[int, _Way] = {}
         for side in ("Right", "Left"):
             height = rest[_CORNER[side][-1], 1] - middle
             rise = np.clip(height, -0.14, 0.02) - height
-            handles |= dict.fromkeys(_CORNER[side], (0.0, rise, 0.0)) | dict.fromkeys(_CORNER_SKIN[side], (0.0, 0.8 * rise, 0.0))
+            handles |= dict.fromkeys(_CORNER[side], (0.0, rise, 0.0)) | dict.fromkeys(
+                _CORNER_SKIN[side], (0.0, 0.8 * rise, 0.0)
+            )
         ends = [rest[p, 1] + handles[p][1] for p in (INNER_LIP_UPPER[0], INNER_LIP_UPPER[-1])]
         across = self._across(INNER_LIP_UPPER[1:-1])
         line = ends[0] + (ends[1] - ends[0]) * (across + 1) / 2
@@ -121,9 +143,12 @@ class Shapes:
             pair = INNER_LIP_UPPER[k], INNER_LIP_LOWER[k]
             goal = rest[list(pair)].mean(axis=0)
             goal[1] = height
-            for inner, outer in zip(pair, (OUTER_LIP_UPPER[k], OUTER_LIP_LOWER[k])):
+            # Lips stretched thin by a wide mouth are thick again.
+            least = wide_open(gap.max()) * _CLOSED_LIP * (1 - across[k - 1] ** 2)
+            for inner, outer, way in zip(pair, (OUTER_LIP_UPPER[k], OUTER_LIP_LOWER[k]), (-1.0, 1.0)):
+                thicker = max(least - way * (rest[outer, 1] - rest[inner, 1]), 0.0)
                 handles[inner] = tuple(goal - rest[inner])
-                handles[outer] = (0.0, goal[1] - rest[inner, 1], 0.0)
+                handles[outer] = (0.0, goal[1] - rest[inner, 1] + way * thicker, 0.0)
             if k == 5:
                 lower_rise = goal[1] - rest[pair[1], 1]
         for right, left, share in _CHIN_POINTS:
@@ -142,10 +167,10 @@ class Shapes:
         laplacian = np.diag(weights.sum(axis=1)) - weights
         return laplacian @ laplacian
 
-    def _set(self, name: str, handles: dict, fixed=(), reach: float = 0.7, weld: bool = False) -> None:
+    def _set(self, name: str, handles: dict, fixed: Sequence[int] = (), reach: float = 0.7, weld: bool = False) -> None:
         self._basis[rig.INDEX[name]] = self._field(handles, fixed, reach, weld)
 
-    def _field(self, handles: dict, fixed, reach: float, weld: bool) -> np.ndarray:
+    def _field(self, handles: dict, fixed: Sequence[int], reach: float, weld: bool) -> np.ndarray:
         """(V, 3) field. handles: landmark -> (x, y, z). Vertices farther than `reach` (D) stay."""
         if weld:  # what the tie holds together must be told to go the same way
             for upper, lower in zip(INNER_LIP_UPPER[1:-1], INNER_LIP_LOWER[1:-1]):
@@ -164,7 +189,7 @@ class Shapes:
         field[free] = np.linalg.solve(energy[np.ix_(free, free)], -energy[np.ix_(free, bound)] @ field[bound])
         return field
 
-    def _across(self, points) -> np.ndarray:
+    def _across(self, points: Any) -> np.ndarray:
         """Position of lip points between the corners: -1 at image left, 1 at image right."""
         left, right = self._rest[INNER_LIP_UPPER[0], 0], self._rest[INNER_LIP_UPPER[-1], 0]
         return np.clip(2 * (self._rest[points, 0] - left) / (right - left) - 1, -1, 1)
@@ -174,10 +199,14 @@ class Shapes:
         upper_outer, lower_outer = OUTER_LIP_UPPER[1:-1], OUTER_LIP_LOWER[1:-1]
         corners = _CORNER["Right"] + _CORNER["Left"]
 
-        def arch(points, power):  # 1 in the middle, 0 at the corners
+        def arch(points: Any, power: float) -> np.ndarray:  # 1 in the middle, 0 at the corners
             return (1 - self._across(points) ** 2) ** power
 
-        jaw = {p: (-sign * _JAW_NARROWS, _CORNER_DROP, 0) for side, sign in (("Right", -1.0), ("Left", 1.0)) for p in _CORNER[side]}
+        jaw: dict[int, _Way] = {
+            p: (-sign * _JAW_NARROWS, _CORNER_DROP, 0)
+            for side, sign in (("Right", -1.0), ("Left", 1.0))
+            for p in _CORNER[side]
+        }
         for points, centre, power in (
             (upper_inner, -0.045, 0.7), (upper_outer, -0.03, 0.7), (lower_inner, 0.405, 0.62), (lower_outer, 0.39, 0.5),
         ):  # fmt: skip
@@ -187,14 +216,14 @@ class Shapes:
             jaw[right] = jaw[left] = (0, _CHIN_DROP * share, 0.05 * share)
         self._set("jawOpen", jaw, fixed=_NOSE + self._lid_points(), reach=0.75)
 
-        sideways = {}
+        sideways: dict[int, _Way] = {}
         for points, way in ((upper_inner, 0.05), (lower_inner, 0.05), (upper_outer, 0.035), (lower_outer, 0.075)):
             sideways |= {p: (way * s, 0, 0) for p, s in zip(points, arch(points, 0.5))}
         for right, left, share in _CHIN_POINTS:
             sideways[right] = sideways[left] = (0.10 * share, 0, 0)
         self._set("jawX", sideways, fixed=_NOSE, reach=0.6, weld=True)
 
-        def all_lips(width, upper, lower, forward, parting):
+        def all_lips(width: Any, upper: Any, lower: Any, forward: Any, parting: Any) -> dict:
             """Corners `width` inward, and the skin beside them, which holds the end of the line between the lips; outer lips
             rise and sink by upper, lower; inner lips part by `parting` each."""
             field = {}
@@ -215,12 +244,15 @@ class Shapes:
             for point, towards in zip(outer, inner):
                 press[point] = tuple(0.5 * (self._rest[towards] - self._rest[point]) * (0, 1, 0))
         self._set("mouthPress", press, fixed=_NOSE, reach=0.3)
-        parted = {p: (sign * _PARTED_IN, 0, 0) for side, sign in (("Right", 1.0), ("Left", -1.0)) for p in _CORNER[side]}
-        rise = dict.fromkeys(lower_inner, (0, 0, 0)) | parted
+        parted: dict[int, _Way] = {
+            p: (sign * _PARTED_IN, 0, 0) for side, sign in (("Right", 1.0), ("Left", -1.0)) for p in _CORNER[side]
+        }
+        rise = dict.fromkeys(lower_inner, _STAYS) | parted
         rise |= {p: (0, -0.08 * s, 0) for p, s in zip(upper_inner, arch(upper_inner, 0.5))}
         rise |= {p: (0, -0.08 * s, 0) for p, s in zip(upper_outer, arch(upper_outer, 0.4))}
-        self._set("mouthUpperUp", rise, fixed=(1, 2, 4), reach=0.4)
-        sink = dict.fromkeys(upper_inner, (0, 0, 0)) | parted
+        rise |= dict.fromkeys(_NOSE_WINGS, (0, -_WINGS_RISE, 0))
+        self._set("mouthUpperUp", rise, fixed=(1, 4), reach=0.4)
+        sink = dict.fromkeys(upper_inner, _STAYS) | parted
         sink |= {p: (0, 0.08 * s, 0) for p, s in zip(lower_inner, arch(lower_inner, 0.5))}
         sink |= {p: (0, 0.075 * s, 0) for p, s in zip(lower_outer, arch(lower_outer, 0.4))}
         self._set("mouthLowerDown", sink, fixed=(CHIN,), reach=0.4)
@@ -245,7 +277,11 @@ class Shapes:
         smile[_CHEEK_BONE[side]] = (sign * 0.01, -0.035, -0.02)
         smile[_CHEEK[side]] = (sign * 0.035, -0.055, -0.03)
         smile |= {p: (0, -0.012, 0) for p in _UNDER_EYE[side]}
-        away = other + _NOSE[:6] + (CHIN,) + self._lid_points()
+        above: tuple[int, ...] = ()
+        if self._glasses:  # cheeks rise below the frame alone
+            above = tuple(np.flatnonzero(self._rest[:, 1] <= self._rest[_CHEEK_BONE[side], 1] + _BELOW_RIM).tolist())
+            smile = {p: way for p, way in smile.items() if p not in above}
+        away = other + _NOSE[:6] + (CHIN,) + self._lid_points() + above
         self._set("mouthSmile" + side, smile, fixed=away, reach=0.55, weld=True)
         frown = lips(0.0, -0.08) | {p: (0, 0.07, 0) for p in skin}
         self._set("mouthFrown" + side, frown, fixed=other + _NOSE, reach=0.4, weld=True)
@@ -259,6 +295,8 @@ class Shapes:
         upper, lower = UPPER_LID[side][1:-1], LOWER_LID[side][1:-1]
         corners = [UPPER_LID[side][0], UPPER_LID[side][-1]]
         brow = [p for row in BROW[side] for p in row]
+        if self._glasses:  # lids and lashes alone move: all other skin may have a frame on it
+            brow = [p for p in range(len(self._rest)) if p not in self._lashes and p not in upper + lower + corners]
         gap = self._rest[lower] - self._rest[upper]
         still = dict.fromkeys(corners, (0, 0, 0))
         blink = still | {p: tuple(0.86 * g * (0, 1, 0)) for p, g in zip(upper, gap)}
@@ -270,9 +308,10 @@ class Shapes:
         self._set("eyeWide" + side, wide, fixed=brow + lower, reach=0.25)
         arch = np.sin(np.linspace(0, np.pi, len(lower) + 2))[1:-1] ** 0.6
         squint = still | {p: (0, -0.04 * s, 0) for p, s in zip(lower, arch)}
-        squint |= {p: (0, -0.03, 0) for p in _UNDER_EYE[side]}
-        squint[_CHEEK[side]] = (0, -0.02, 0)
-        self._set("eyeSquint" + side, squint, fixed=upper, reach=0.3)
+        if not self._glasses:
+            squint |= {p: (0, -0.03, 0) for p in _UNDER_EYE[side]}
+            squint[_CHEEK[side]] = (0, -0.02, 0)
+        self._set("eyeSquint" + side, squint, fixed=brow + upper if self._glasses else upper, reach=0.3)
         # Lids go with the eye, up and down.
         follow = still | {p: (0, -_LID_FOLLOWS * s, 0) for p, s in zip(upper, arch)}
         follow |= {p: (0, -0.35 * _LID_FOLLOWS * s, 0) for p, s in zip(lower, arch)}
@@ -280,7 +319,7 @@ class Shapes:
         self._basis[rig.INDEX["gazeY"]] += self._field(follow, brow, 0.25, False)
 
     def _brow(self, side: str) -> None:
-        lids = self._lid_points()
+        lids = self._lid_points() + tuple(ABOVE_LID[side] if self._glasses else ())
         down, outer = {}, {}
         for row in BROW[side]:
             # The tail goes a little farther than the rest: at the temple landmarks lean to where it was.

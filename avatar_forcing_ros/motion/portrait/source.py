@@ -10,25 +10,26 @@ import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from avatar_forcing_ros.motion import face_mesh
-from avatar_forcing_ros.motion.face_mesh import FACE_OVAL
-from avatar_forcing_ros.motion.matte import behind_person, person_mask
-from avatar_forcing_ros.motion.photo import crop_face, sampled
+from avatar_forcing_ros.motion.portrait.matte import behind_person, person_mask
+from avatar_forcing_ros.motion.portrait.photo import crop_face, group_note, sampled, turned_note, upright
+from avatar_forcing_ros.motion.tracking import mesh as face_mesh
+from avatar_forcing_ros.motion.tracking.mesh import FACE_OVAL
+from avatar_forcing_ros.paths import PACKAGE_ROOT
 
-_FOLDER = ".avatar_forcing"  # beside the photo
 _KEPT = 12  # files in a folder; the oldest go
-_HERE = Path(__file__).resolve().parent
+_CODE = ("motion", "motion/portrait", "motion/tracking")  # folders whose code makes what is kept
 
 
 @dataclass
 class Source:
     """A prepared photo.
 
-    skin: (T, T, 3) uint8, the square view of the face, finer than the pictures. points: (478, 3) of the face, pixels of
-    the picture. mask: (S, S) float32, 1 on the person. background: (S, S, 3) uint8, the person gone. gain: (32,) float32
-    of portrait_fit.py, empty until it is fitted.
+    skin: (T, U, 3) uint8, the view of the face, finer than the pictures (H, W). points: (478, 3) of the face, pixels of
+    the picture. mask: (H, W) float32, 1 on the person. background: (H, W, 3) uint8, the person gone. gain: (32,) float32
+    of portrait/fit.py, empty until it is fitted. notes: (n,) of text, what was chosen and should be told.
     """
 
     skin: np.ndarray
@@ -36,32 +37,41 @@ class Source:
     mask: np.ndarray
     background: np.ndarray
     gain: np.ndarray
+    notes: np.ndarray
 
     @classmethod
-    def of(cls, image: np.ndarray, size: int) -> Source:
-        """image: (H, W, 3) uint8 RGB. Raises InputError when no face is found."""
+    def of(cls, image: np.ndarray, size: int | tuple[int, int]) -> Source:
+        """image: (H, W, 3) uint8 RGB. size: of the pictures, a square's side or (width, height). Raises InputError when no face is
+        found."""
+        size = (size, size) if isinstance(size, int) else size
+        image, turned = upright(image)
+        faces = face_mesh.find_faces(image)
+        notes = [turned_note(turned)] * bool(turned) + [group_note(image, faces)] * (len(faces) > 1)
         # The skin is kept finer than the picture where the source allows: moved by parts of a pixel it stays sharp.
-        skin, (points, *others) = crop_face(image, face_mesh.find_faces(image), size)
+        skin, (points, *others), (left, top, right, bottom) = crop_face(image, faces, size)
         photo = sampled(skin, size)
-        mask = person_mask(photo, points[FACE_OVAL, :2], [p[FACE_OVAL, :2] for p in others])
-        return cls(skin, points, mask, behind_person(photo, mask), np.zeros(0, np.float32))
+        known = np.ascontiguousarray(photo[top : size[1] - bottom, left : size[0] - right])
+        hulls = [p[FACE_OVAL, :2] - (left, top) for p in (points, *others)]
+        mask = person_mask(known, hulls[0], hulls[1:])
+        background = behind_person(known, mask)
+        # Beyond the photo a person who is cut off by its border goes on as there, the background as in a mirror.
+        mask = cv2.copyMakeBorder(mask, top, bottom, left, right, cv2.BORDER_REPLICATE)
+        background = cv2.copyMakeBorder(background, top, bottom, left, right, cv2.BORDER_REFLECT_101)
+        return cls(skin, points, mask, background, np.zeros(0, np.float32), np.array(notes, str))
 
 
-def cache_file(path: Path, image: np.ndarray, size: int) -> Path:
-    """Where the prepared photo is kept: beside the photo, or in the user's cache where that folder cannot be written.
+def cache_file(image: np.ndarray, size: int | tuple[int, int]) -> Path:
+    """Where the prepared photo is kept: in the user's cache folder (XDG_CACHE_HOME), never beside the photo.
 
     The name is made of the pixels, the size and this package's code, so that nothing stale is ever taken.
     """
-    digest = hashlib.sha256(image.tobytes() + repr((image.shape, size)).encode())
-    for module in sorted(_HERE.glob("*.py")):
-        digest.update(module.read_bytes())
-    folder = path.resolve().parent
-    # A folder without write bits is not meant to be written, even by who could.
-    writable = os.access(folder, os.W_OK) and folder.stat().st_mode & 0o222
-    if _HERE.parent in (folder, *folder.parents) or not writable:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return folder / "avatar_forcing_ros" / f"{digest.hexdigest()[:24]}.npz"
-    return folder / _FOLDER / f"{digest.hexdigest()[:24]}.npz"
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    digest = hashlib.sha256(image.tobytes() + repr((image.shape, sides)).encode())
+    for room in _CODE:
+        for module in sorted((PACKAGE_ROOT / room).glob("*.py")):
+            digest.update(module.read_bytes())
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return folder / "avatar_forcing_ros" / f"{digest.hexdigest()[:24]}.npz"
 
 
 def load(file: Path) -> Source | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from avatar_forcing_ros.errors import InputError
-
-THEME_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "screen_faces"
+from avatar_forcing_ros.paths import SCREEN_FACES
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,11 @@ class Theme:
         """Reads a theme by its name in the package, or a YAML file. Raises InputError that names what is wrong."""
         path = Path(name)
         if path.suffix not in (".yaml", ".yml"):
-            path = THEME_FOLDER / f"{name}.yaml"
+            path = SCREEN_FACES / f"{name}.yaml"
         if not path.is_file():
-            raise InputError(f"screen face theme {name} does not exist: give a YAML file or one of {', '.join(theme_names())}")
+            raise InputError(
+                f"screen face theme {name} does not exist: give a YAML file or one of {', '.join(theme_names())}"
+            )
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -87,14 +89,15 @@ class Theme:
 
 def theme_names() -> list[str]:
     """Themes that come with the package."""
-    return sorted(p.stem for p in THEME_FOLDER.glob("*.yaml"))
+    return sorted(p.stem for p in SCREEN_FACES.glob("*.yaml"))
 
 
-def colour_of(text, what: str = "colour") -> tuple[int, int, int]:
+def colour_of(text: Any, what: str = "colour") -> tuple[int, int, int]:
     """'#rrggbb' as RGB, 0 to 255. Raises InputError that names `what`."""
     try:
         if not (isinstance(text, str) and len(text) == 7 and text[0] == "#"):
             raise ValueError
-        return tuple(int(text[i : i + 2], 16) for i in (1, 3, 5))
+        red, green, blue = (int(text[i : i + 2], 16) for i in (1, 3, 5))
+        return red, green, blue
     except ValueError:
         raise InputError(f"{what} is {text!r}: give a colour as '#rrggbb'") from None

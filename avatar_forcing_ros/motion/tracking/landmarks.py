@@ -7,7 +7,9 @@ origin between the outer corners of the eyes, its axes along the head's, and the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -41,7 +43,9 @@ _MIDDLE = (  # (index, y, z), from the hair down to the base of the nose
 )
 RIGID_POINTS = np.array([p[0] for p in _PAIRS] + [p[1] for p in _PAIRS] + [p[0] for p in _MIDDLE])
 RIGID_SHAPE = np.array(
-    [(-x, y, z) for _, _, x, y, z in _PAIRS] + [(x, y, z) for _, _, x, y, z in _PAIRS] + [(0.0, y, z) for _, y, z in _MIDDLE]
+    [(-x, y, z) for _, _, x, y, z in _PAIRS]
+    + [(x, y, z) for _, _, x, y, z in _PAIRS]
+    + [(0.0, y, z) for _, y, z in _MIDDLE]
 )
 # The sides of the head count less: under hair and at the outline the mesh guesses.
 _RIGID_WEIGHTS = np.where(np.abs(RIGID_SHAPE[:, 0]) > 0.6, 0.1, 1.0)
@@ -90,7 +94,7 @@ class Pose:
     offset: np.ndarray
     residual: float
 
-    @property
+    @cached_property
     def angles(self) -> np.ndarray:
         return angles_of(self.rotation)
 
@@ -191,13 +195,13 @@ def measure_face(points: np.ndarray, pose: Pose, by_mesh: bool = True) -> np.nda
     middle of the eye's corners, in the lower face from the base of the nose.
     """
     image = _SHARE @ points[_MEMBERS]
-    head = pose.to_head(image)
+    head, image = pose.to_head(image).tolist(), image.tolist()
 
-    def at(name: str) -> np.ndarray:
+    def at(name: str) -> list[float]:
         return head[_POINT[name]]
 
     base = at("noseBase")
-    yaw, pitch = np.clip(pose.angles[:2], -_TURN_LIMIT, _TURN_LIMIT) * TYPICAL[AT["eyeDistance"]] * by_mesh
+    yaw, pitch = (min(max(a, -_TURN_LIMIT), _TURN_LIMIT) * by_mesh for a in pose.angles[:2].tolist())
     turned, nodded = _CORNERS_IN_TURN * yaw, _CORNERS_IN_NOD * pitch
     values: list[float] = []
     for side, outward in (("Right", -1.0), ("Left", 1.0)):
@@ -205,20 +209,20 @@ def measure_face(points: np.ndarray, pose: Pose, by_mesh: bool = True) -> np.nda
         height = (outer[1] + inner[1]) / 2
         upper, lower, corner = at("upperLid" + side), at("lowerLid" + side), at("corner" + side)
         # The iris is measured in the image, along the eye and across it: its depth is not reliable.
-        start, end, iris = (image[_POINT[k + side]][:2] for k in ("eyeOuter", "eyeInner", "iris"))
-        along = (start - end) * outward
-        width = max(float(np.hypot(*along)), 1e-6)
-        shift = iris - (start + end) / 2
+        start, end, iris = (image[_POINT[k + side]] for k in ("eyeOuter", "eyeInner", "iris"))
+        along_x, along_y = outward * (start[0] - end[0]), outward * (start[1] - end[1])
+        width = max(math.hypot(along_x, along_y), 1e-6)
+        shift_x, shift_y = iris[0] - (start[0] + end[0]) / 2, iris[1] - (start[1] + end[1]) / 2
         values += [
-            float(np.hypot(upper[1] - lower[1], upper[2] - lower[2])),
+            math.hypot(upper[1] - lower[1], upper[2] - lower[2]),
             lower[1] - height,
             at("browInner" + side)[1] - height,
             at("browMiddle" + side)[1] - height,
             at("browOuter" + side)[1] - height,
             outward * (corner[0] - base[0] + turned),
             corner[1] - base[1] + nodded,
-            outward * (shift @ along) / width**2,
-            (along[0] * shift[1] - along[1] * shift[0]) / (width * pose.scale * _EYE_WIDTH),
+            outward * (shift_x * along_x + shift_y * along_y) / width**2,
+            (along_x * shift_y - along_y * shift_x) / (width * pose.scale * _EYE_WIDTH),
         ]
     upper, lower, chin = at("upperInner"), at("lowerInner"), at("chin")
     top, bottom = at("upperOuter"), at("lowerOuter")
@@ -229,7 +233,7 @@ def measure_face(points: np.ndarray, pose: Pose, by_mesh: bool = True) -> np.nda
         lower[1] - bottom[1],
         chin[1] - base[1],
         chin[0] - base[0],
-        float(np.linalg.norm(at("eyeOuterLeft") - at("eyeOuterRight"))),
+        math.dist(at("eyeOuterLeft"), at("eyeOuterRight")),
     ]
     return np.array(values)
 

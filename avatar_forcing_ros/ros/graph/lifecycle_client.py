@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -15,6 +16,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 from avatar_forcing_ros.errors import AvatarForcingError
+from avatar_forcing_ros.msg import RunStatistics
+from avatar_forcing_ros.ros import qos
 
 _CALL_TIMEOUT_S = 20.0
 _TRANSITIONS = {"configure": Transition.TRANSITION_CONFIGURE, "activate": Transition.TRANSITION_ACTIVATE}
@@ -32,13 +35,13 @@ class LifecycleClient:
         self._node = rclpy.create_node("supervisor", namespace=self._namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._faults: dict[str, str] = {}
-        self.on_values: Callable[[str, dict[str, str]], None] = lambda path, values: None  # told of all diagnostics
+        self.faults: dict[str, str] = {}  # what nodes last said that is wrong with them
+        self.statistics: dict[str, RunStatistics] = {}  # what each watched node last said of its work
         self._services: dict = {}
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._executor.shutdown()
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
@@ -52,21 +55,31 @@ class LifecycleClient:
         while (remaining := deadline - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=remaining)
 
+    def watch(self, paths: list[str]) -> None:
+        """Listen to the nodes' statistics."""
+        for path in paths:
+            self._node.create_subscription(RunStatistics, f"{path}/statistics", self._on_statistics, qos.reliable(4))
+
+    def _on_statistics(self, message: RunStatistics) -> None:
+        self.statistics[message.node] = message
+
     def fault(self, path: str) -> str:
         """Why a node's last transition failed, as it says in its diagnostics."""
         deadline = time.monotonic() + 3.0
-        while path not in self._faults and time.monotonic() < deadline:
+        while path not in self.faults and time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=0.1)
-        return self._faults.get(path, f"node {path} failed and gave no reason")
+        return self.faults.get(path, f"node {path} failed and gave no reason")
 
     def wait_for_state(self, paths: list[str], state: str, timeout_s: float, check: Callable[[], None]) -> None:
-        """Until every node is in `state`. `check` may raise to end the wait; AvatarForcingError on time-out."""
+        """Until every node is in `state`. `check` may raise to end the wait; AvatarForcingError on time-out, and with its own words
+        where a node says that it cannot."""
         deadline = time.monotonic() + timeout_s
         waiting = list(paths)
         while waiting:
             check()
             if time.monotonic() > deadline:
                 raise AvatarForcingError(f"nodes not {state} after {timeout_s:.0f} s: {', '.join(waiting)}")
+            waiting.sort(key=lambda path: path not in self.faults)  # what has failed is looked at first
             client = self._client(GetState, f"{waiting[0]}/get_state")
             if not client.service_is_ready():
                 self._executor.spin_once(timeout_sec=0.05)
@@ -74,27 +87,31 @@ class LifecycleClient:
             response = self._call(client, GetState.Request(), timeout_s=1.0)
             if response is not None and response.current_state.label == state:
                 waiting.pop(0)
+            elif response is not None and waiting[0] in self.faults:
+                raise AvatarForcingError(self.faults[waiting[0]])
             else:
-                time.sleep(0.05)
+                self._executor.spin_once(timeout_sec=0.05)
 
     def change_state(self, path: str, transition: str) -> bool:
         request = ChangeState.Request(transition=Transition(id=_TRANSITIONS[transition]))
         response = self._call(self._client(ChangeState, f"{path}/change_state"), request)
         return response is not None and response.success
 
-    def set_parameter(self, path: str, name: str, value) -> None:
+    def set_parameter(self, path: str, name: str, value: Any) -> None:
         message: ParameterMessage = Parameter(name, value=value).to_parameter_msg()
-        response = self._call(self._client(SetParameters, f"{path}/set_parameters"), SetParameters.Request(parameters=[message]))
+        response = self._call(
+            self._client(SetParameters, f"{path}/set_parameters"), SetParameters.Request(parameters=[message])
+        )
         if response is None or not response.results[0].successful:
             reason = "no answer" if response is None else response.results[0].reason
             raise AvatarForcingError(f"parameter {name} of {path} cannot be set to {value}: {reason}")
 
-    def _client(self, kind, name: str):
+    def _client(self, kind: Any, name: str) -> Any:
         if name not in self._services:
             self._services[name] = self._node.create_client(kind, name)
         return self._services[name]
 
-    def _call(self, client, request, timeout_s: float = _CALL_TIMEOUT_S):
+    def _call(self, client: Any, request: Any, timeout_s: float = _CALL_TIMEOUT_S) -> Any:
         """The response, or None on time-out."""
         if not client.wait_for_service(timeout_s):
             return None
@@ -104,6 +121,5 @@ class LifecycleClient:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            self.on_values(status.name, {item.key: item.value for item in status.values})
             if status.level == status.ERROR:
-                self._faults[status.name] = status.message
+                self.faults[status.name] = status.message

@@ -7,16 +7,26 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from marks import HAS_VOICES, needs_voices
 from rich.console import Console
 
 from avatar_forcing_ros.assets import EMBEDDED_WEIGHTS, SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO
+from avatar_forcing_ros.cli.evaluate import add_evaluate, candidates
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators import make_generator
-from avatar_forcing_ros.learning import clips, metrics
-from avatar_forcing_ros.learning.evaluate import SAMPLE_DRAWS, SAMPLE_REACH, TRUE, Candidate, evaluate, held_out_conversations
-from avatar_forcing_ros.learning.evaluate_command import add_evaluate, candidates
-from avatar_forcing_ros.learning.evaluate_report import finite, print_table, write_figures, write_plots
-from avatar_forcing_ros.learning.rollout import run_stream
+from avatar_forcing_ros.generators.lockstep import run_stream
+from avatar_forcing_ros.learning.data import recordings as clips
+from avatar_forcing_ros.learning.evaluation import metrics
+from avatar_forcing_ros.learning.evaluation.evaluate import (
+    SAMPLE_DRAWS,
+    SAMPLE_REACH,
+    TRUE,
+    Candidate,
+    evaluate,
+    held_out_conversations,
+)
+from avatar_forcing_ros.learning.evaluation.tables import finite, print_table, write_figures, write_plots
+from avatar_forcing_ros.learning.world.voices.synthesizers import INSTALL
 from avatar_forcing_ros.motion import rig
 
 
@@ -48,6 +58,8 @@ class Playback:
 @pytest.fixture(scope="module")
 def whole():
     """An evaluation of playback, statue and reflex over two conversations."""
+    if not HAS_VOICES:
+        pytest.skip(f"needs {INSTALL}")
     talks = held_out_conversations(2, 30.0, seed=5)
     reflex = make_generator("reflex")
     models = {
@@ -57,13 +69,14 @@ def whole():
         "alone": Candidate(lambda seed, commit: reflex.open(None, seed), user=False),
     }
     said = []
-    module = "avatar_forcing_ros.learning.evaluate"
+    module = "avatar_forcing_ros.learning.evaluation.evaluate"
     with mock.patch(f"{module}.held_out_conversations", return_value=talks), mock.patch(f"{module}.GAIN_SHIFTS", 50):
-        result = evaluate(models, None, 2, 30.0, drift_minutes=2.0, seed=5, progress=said.append)
+        result = evaluate(models, conversations=2, seconds=30.0, drift_minutes=2.0, seed=5, progress=said.append)
     assert any("playback, conversation 2: " in what for what in said)
     return result
 
 
+@needs_voices
 def test_held_out_conversations_are_usable_and_repeatable():
     one, other = held_out_conversations(2, 4.0, 3), held_out_conversations(2, 4.0, 3)
     assert all(all(talk.seen) and all(talk.heard) and talk.speaking.any() for talk in one)
@@ -74,7 +87,9 @@ def test_the_true_motion_played_back_is_perfect(whole):
     played, true = whole.figures["models"]["playback"], whole.figures["models"][TRUE]
     assert finite(played["reaction"]) == finite(true["reaction"])
     assert played["reaction"]["rpcc"] == {"expression": 0, "pose": 0}
-    assert played["made_speech"]["jaw"]["r_lag_0"] == pytest.approx(1) and played["made_speech"]["jaw"]["common_lag"] == 0
+    assert (
+        played["made_speech"]["jaw"]["r_lag_0"] == pytest.approx(1) and played["made_speech"]["jaw"]["common_lag"] == 0
+    )
     assert played["made_speech"]["closure"]["rate"] > 0.95 > played["made_speech"]["closure"]["chance"] + 0.3
     assert played["liveliness"]["sid"] == true["liveliness"]["sid"]
     assert played["liveliness"]["borders"]["frames"] == 4
@@ -132,13 +147,18 @@ def test_lips_of_speakers_and_the_sample(tmp_path, real_data, capsys):
     sample = (str(folder / f"one{source.suffix}"), str(SAMPLE_AVATAR_AUDIO))
     reflex = make_generator("reflex")
     model = Candidate(lambda seed, commit: reflex.open(None, seed))
-    result = evaluate({"reflex": model}, folder, 0, sample=sample)
+    result = evaluate({"reflex": model}, speakers=folder, conversations=0, sample=sample)
     smile = result.figures["models"]["reflex"]["sample"]["smile"]
     user, confidence = clips.tracked(sample[0])
     heard, speech = clips.sound_of(sample[0], len(user)), clips.sound_of(sample[1], len(user))
-    draws = [metrics.smile(run_stream(reflex.open(None, seed), heard, user, confidence, speech)) for seed in range(SAMPLE_DRAWS)]
+    draws = [
+        metrics.smile(run_stream(reflex.open(None, seed), heard, user, confidence, speech))
+        for seed in range(SAMPLE_DRAWS)
+    ]
     curve = np.mean([metrics.lagged_correlation(metrics.smile(user), draw, SAMPLE_REACH) for draw in draws], axis=0)
-    assert len(smile["draws"]) == SAMPLE_DRAWS and smile["r"] == pytest.approx(curve.max(), abs=1e-4)  # of the mean, not a mean of bests
+    assert len(smile["draws"]) == SAMPLE_DRAWS and smile["r"] == pytest.approx(
+        curve.max(), abs=1e-4
+    )  # of the mean, not a mean of bests
     lips = result.figures["models"]["reflex"]["lips"]
     assert lips["jaw"]["r_within_2"] >= lips["jaw"]["r_lag_0"] > 0.2
     assert lips["jaw"]["recordings"] == 1 and set(lips["clips"]) == {"one"}
@@ -146,7 +166,7 @@ def test_lips_of_speakers_and_the_sample(tmp_path, real_data, capsys):
     assert -1 <= result.figures["baseline"]["energy"]["r_lag_0"] <= 1
     assert result.figures["models"]["reflex"]["sample"]["jaw_against_energy"]["r"] > 0.5
     assert "true motion" not in result.figures["models"] and "talked_over" not in lips  # nothing is known of it here
-    silent = evaluate({"reflex": model}, None, 0, sample=(sample[0], ""))
+    silent = evaluate({"reflex": model}, conversations=0, sample=(sample[0], ""))
     print_table(silent.figures, Console(width=200))
     table = capsys.readouterr().out
     assert "smile against" in table and "speech's energy" not in table and "nan" not in table
@@ -164,19 +184,27 @@ class Hushed:
         return np.stack([rig.pose(jawOpen=4 * x * (0.25 if u > 0.01 else 1.0)) for x, u in zip(level, user)])
 
 
+@needs_voices
 def test_speakers_who_are_talked_over(tmp_path):
     talks = held_out_conversations(2, 30.0, seed=5)
     frames = 900  # more than the user has
     samples = np.random.default_rng(0).standard_normal(frames * 640).astype(np.float32)
     samples *= np.repeat(0.1 + 0.1 * np.sin(np.arange(frames) / 3), 640).astype(np.float32)
     loudness = np.sqrt((samples.reshape(frames, -1) ** 2).mean(axis=1))
-    clip = clips.Clip("one", samples, np.stack([rig.pose(jawOpen=4 * x) for x in loudness]), np.ones(frames, np.float32))
-    models = {"hushed": Candidate(lambda seed, commit: Hushed()), "alone": Candidate(lambda seed, commit: Hushed(), user=False)}
-    module = "avatar_forcing_ros.learning.evaluate"
-    with mock.patch(f"{module}.held_out_conversations", return_value=talks), mock.patch(
-        f"{module}.speaker_clips", return_value=([clip], [])
-    ), mock.patch(f"{module}.GAIN_SHIFTS", 5):
-        found = evaluate(models, tmp_path, 2, 30.0, drift_minutes=0).figures["models"]
+    clip = clips.SpeakerClip(
+        "one", samples, np.stack([rig.pose(jawOpen=4 * x) for x in loudness]), np.ones(frames, np.float32)
+    )
+    models = {
+        "hushed": Candidate(lambda seed, commit: Hushed()),
+        "alone": Candidate(lambda seed, commit: Hushed(), user=False),
+    }
+    module = "avatar_forcing_ros.learning.evaluation.evaluate"
+    with (
+        mock.patch(f"{module}.held_out_conversations", return_value=talks),
+        mock.patch(f"{module}.speaker_clips", return_value=([clip], [])),
+        mock.patch(f"{module}.GAIN_SHIFTS", 5),
+    ):
+        found = evaluate(models, speakers=tmp_path, conversations=2, seconds=30.0, drift_minutes=0).figures["models"]
     hushed, alone = found["hushed"]["lips"], found["alone"]["lips"]
     assert hushed["jaw"]["r_lag_0"] > 0.99 and alone["talked_over"]["opening_ratio"] == 1
     assert hushed["talked_over"]["opening_ratio"] < 0.8 and hushed["talked_over"]["jaw"]["r_lag_0"] < 0.95
@@ -201,20 +229,20 @@ def test_a_tracked_clip_comes_from_the_cache(tmp_path, own_cache, monkeypatch):
 def test_bad_input(tmp_path):
     model = {"statue": Candidate(lambda seed, commit: Playback(None, commit))}
     with pytest.raises(InputError, match="there is no folder"):
-        evaluate(model, tmp_path / "none", 0)
+        evaluate(model, speakers=tmp_path / "none", conversations=0)
     with pytest.raises(InputError, match="no video in"):
-        evaluate(model, tmp_path, 0)
+        evaluate(model, speakers=tmp_path, conversations=0)
     (tmp_path / "a.mp4").write_bytes(b"no video")
     with pytest.raises(InputError, match="no usable video in .*a.mp4"):
-        evaluate(model, tmp_path, 0)
+        evaluate(model, speakers=tmp_path, conversations=0)
     with pytest.raises(InputError, match="2 or more of at least 21 s"):
-        evaluate(model, None, 1)
+        evaluate(model, conversations=1)
     with pytest.raises(InputError, match="2 or more, or 0 for none"):
-        evaluate(model, None, 2, drift_minutes=1)
+        evaluate(model, conversations=2, drift_minutes=1)
     with pytest.raises(InputError, match="no model"):
         evaluate({})
     with pytest.raises(InputError, match="no file"):
-        evaluate(model, None, 0, sample=(str(tmp_path / "none.mp4"), str(SAMPLE_AVATAR_AUDIO)))
+        evaluate(model, conversations=0, sample=(str(tmp_path / "none.mp4"), str(SAMPLE_AVATAR_AUDIO)))
 
 
 def test_models_by_name():
@@ -231,6 +259,7 @@ def test_models_by_name():
         candidates([f"reflex={EMBEDDED_WEIGHTS}"])
 
 
+@needs_voices
 def test_command_line(tmp_path, capsys):
     parser = argparse.ArgumentParser()
     add_evaluate(parser.add_subparsers())
@@ -239,7 +268,7 @@ def test_command_line(tmp_path, capsys):
         arguments = parser.parse_args(["evaluate", "--models", "reflex", "--drift-minutes", "0", *words])
         arguments.work(arguments)
 
-    with mock.patch("avatar_forcing_ros.learning.evaluate.GAIN_SHIFTS", 20):
+    with mock.patch("avatar_forcing_ros.learning.evaluation.evaluate.GAIN_SHIFTS", 20):
         run("--conversations", "2", "--seconds", "22", "--json", str(tmp_path / "f.json"))
     assert "Smile answered" in capsys.readouterr().out
     assert json.loads((tmp_path / "f.json").read_text())["models"]["reflex"]["liveliness"]["blinks_per_minute"] > 0

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from avatar_forcing_ros.generators.base import LOOK_AHEAD
-from avatar_forcing_ros.learning import metrics, metrics_gain, metrics_reaction
-from avatar_forcing_ros.learning.metrics_reaction import Recording
-from avatar_forcing_ros.learning.rollout import run_stream
 from avatar_forcing_ros.errors import InputError
+from avatar_forcing_ros.generators.base import LOOK_AHEAD
+from avatar_forcing_ros.generators.lockstep import run_stream
+from avatar_forcing_ros.learning.evaluation import gain as metrics_gain
+from avatar_forcing_ros.learning.evaluation import metrics
+from avatar_forcing_ros.learning.evaluation import reaction as metrics_reaction
+from avatar_forcing_ros.learning.evaluation.reaction import Recording
 from avatar_forcing_ros.motion import rig
 
 RNG = np.random.default_rng
@@ -337,7 +339,9 @@ def test_a_stream_without_a_user():
     stream = Echo(10, 10)
     run_stream(stream, None, None, None, np.zeros(40 * 640, np.float32))
     assert len(stream.seen) == 4
-    assert not any(s.user_audio_known.any() or s.user_confidence.any() or s.user_motion_known.any() for s in stream.seen)
+    assert not any(
+        s.user_audio_known.any() or s.user_confidence.any() or s.user_motion_known.any() for s in stream.seen
+    )
 
 
 def test_signals_that_do_not_fit_the_recording():

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from marks import needs_voices
 
-from avatar_forcing_ros.learning import breaths
-from avatar_forcing_ros.learning.conversation import make_conversation
-from avatar_forcing_ros.learning.metrics import runs
+from avatar_forcing_ros.audio.level import runs
+from avatar_forcing_ros.learning.world import breaths
+from avatar_forcing_ros.learning.world.conversation import make_conversation
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE
-from test_learning_conversation import needs_voices
 
 
 @needs_voices

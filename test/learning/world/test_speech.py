@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning import augment, espeak, espeak_process, festival, ipa, speech, synthesizers, texts, visemes
-from avatar_forcing_ros.learning.speech import Phone, Voice
+from avatar_forcing_ros.learning.data import augment
+from avatar_forcing_ros.learning.world import phones, texts, visemes
+from avatar_forcing_ros.learning.world.phones import Phone
+from avatar_forcing_ros.learning.world.voices import espeak, festival, ipa, speech, synthesizers
+from avatar_forcing_ros.learning.world.voices.speech import Voice
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
+from avatar_forcing_ros.voice.tts import espeak_process
 
 needs_synthesizers = pytest.mark.skipif(
     not all(map(shutil.which, synthesizers.PROGRAMS)), reason=f"needs {synthesizers.INSTALL}"
@@ -25,16 +29,21 @@ SENTENCES = (
     "perhaps we should carry the heavy box over the old bridge tomorrow.",
 )
 VOICES = (
-    *(Voice("flite", "slt", "en"), Voice("flite", "awb", "en"), Voice("espeak", "en-us+m3", "en"), Voice("espeak", "en+f2", "en")),
+    *(
+        Voice("flite", "slt", "en"),
+        Voice("flite", "awb", "en"),
+        Voice("espeak", "en-us+m3", "en"),
+        Voice("espeak", "en+f2", "en"),
+    ),
     *(Voice("festival", "ked_diphone", "en"), Voice("festival", "cmu_us_slt_arctic_hts", "en")),
 )
 # Many p, b and m between vowels, a pause, and what a script or an encoding may trip over.
 FESTIVAL_TEXTS = {
     "en": 'my "mama" and a baby boy (O\'Brien) may bump a pony\\, papa may pay.',
-    "it": "però la mamma \"beve\", e un papà ama la pipa più bella dell'uomo.",
-    "cs": "můj \"malý\" pes má příliš mouky, bába řekla mámě pěkně o bábovce.",
-    "fi": "hyvä mummo \"lupaa\" apua, ja poika näki kypärän: ömmää, pappa puhuu.",
-    "ca": "la mama no sap què \"beu\", però el pare té una poma i un bon pa amb l'abella.",
+    "it": 'però la mamma "beve", e un papà ama la pipa più bella dell\'uomo.',
+    "cs": 'můj "malý" pes má příliš mouky, bába řekla mámě pěkně o bábovce.',
+    "fi": 'hyvä mummo "lupaa" apua, ja poika näki kypärän: ömmää, pappa puhuu.',
+    "ca": 'la mama no sap què "beu", però el pare té una poma i un bon pa amb l\'abella.',
 }
 
 
@@ -63,7 +72,7 @@ def test_an_utterance_is_level_trimmed_and_its_phones_cover_it(utterances):
         assert loud[0] <= 0.06 and said.seconds - loud[-1] <= 0.065
         assert said.phones[0].start == 0.0 and said.phones[-1].end == pytest.approx(said.seconds, abs=0.12)
         for before, after in zip(said.phones, said.phones[1:]):
-            assert before.symbol in visemes.PHONES
+            assert before.symbol in phones.PHONES
             assert after.start == pytest.approx(before.end, abs=1e-3) and before.end > before.start
 
 
@@ -131,7 +140,11 @@ def test_a_festival_voice_is_loud_in_its_vowels_and_quiet_where_its_lips_are_shu
         heard: dict[str, list[float]] = {"vowel": [], "pause": [], "shut": []}
         for phone in said.phones:
             third = (phone.end - phone.start) / 3
-            kind = "vowel" if phone.symbol in visemes.VOWELS else {"pau": "pause", "p": "shut", "b": "shut"}.get(phone.symbol)
+            kind = (
+                "vowel"
+                if phone.symbol in phones.VOWELS
+                else {"pau": "pause", "p": "shut", "b": "shut"}.get(phone.symbol)
+            )
             if kind:
                 heard[kind].append(_loudness(said.samples, phone.start + third, phone.end - third))
         vowel, pause, shut = (np.median(heard[kind]) for kind in ("vowel", "pause", "shut"))
@@ -146,7 +159,7 @@ def test_rate_and_pitch_change_a_diphone_voice():
         for phone in said.phones:
             middle = round((phone.start + phone.end) / 2 * SAMPLE_RATE)
             around = said.samples[max(0, middle - 400) : middle + 400]
-            if phone.symbol in visemes.VOWELS and len(around) == 800:
+            if phone.symbol in phones.VOWELS and len(around) == 800:
                 similar = np.correlate(around, around, "full")[799:]
                 found.append(SAMPLE_RATE / (40 + np.argmax(similar[40:267])))
         return float(np.median(found))
@@ -181,7 +194,13 @@ def test_festival_phones_share_time_and_doubled_ones_are_one():
 def test_humming_is_not_spelled():
     assert "um hum" in {texts.backchannel(np.random.default_rng(seed)) for seed in range(200)}
     for voice in (VOICES[0], VOICES[2]):
-        assert [p.symbol for p in speech.say(voice, "um hum").phones if p.symbol != "pau"] == ["ah", "m", "hh", "ah", "m"]
+        assert [p.symbol for p in speech.say(voice, "um hum").phones if p.symbol != "pau"] == [
+            "ah",
+            "m",
+            "hh",
+            "ah",
+            "m",
+        ]
 
 
 @needs_synthesizers
@@ -215,7 +234,7 @@ def test_held_out_voices_stay_what_they_were():
 
 
 def test_everyone_is_told_the_same_packages():
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[3]
     for told in ("docs/training.md", ".ci/run"):
         words = (root / told).read_text().split()
         assert [word for word in words if word in synthesizers.PACKAGES] == list(synthesizers.PACKAGES), told
@@ -234,7 +253,9 @@ def _without_library(folder):
 def test_a_missing_synthesizer_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "/nowhere")
     for voice in (VOICES[0], VOICES[4]):
-        with pytest.raises(InputError, match=f"{voice.synthesizer} is missing: apt-get install flite espeak-ng festival festvox-kd"):
+        with pytest.raises(
+            InputError, match=f"{voice.synthesizer} is missing: apt-get install flite espeak-ng festival festvox-kd"
+        ):
             speech.say(voice, "hello")
     monkeypatch.setattr(espeak, "espeak_process", _without_library(tmp_path))
     with pytest.raises(InputError, match="apt-get install flite espeak-ng"):
@@ -272,11 +293,11 @@ def test_a_laugh_is_calls_about_five_a_second():
 @pytest.mark.parametrize("articulation", [0.6, 1.0, 1.4])
 def test_lips_are_shut_in_every_closure(articulation):
     rng = np.random.default_rng(3)
-    parts = [(str(rng.choice(visemes.PHONES)), float(rng.uniform(0.03, 0.2))) for _ in range(400)]
-    phones = phones_of(*parts)
-    count = round(phones[-1].end * FRAME_RATE) + 20
+    parts = [(str(rng.choice(phones.PHONES)), float(rng.uniform(0.03, 0.2))) for _ in range(400)]
+    spoken = phones_of(*parts)
+    count = round(spoken[-1].end * FRAME_RATE) + 20
     for start in (0.0, 0.313, -1.2):
-        latents, shut = visemes.mouth(phones, count, start, articulation), visemes.closures(phones, count, start)
+        latents, shut = visemes.mouth(spoken, count, start, articulation), visemes.closures(spoken, count, start)
         assert shut.sum() > 20
         assert latents[shut, JAW].max() < 0.06 and latents[shut, PRESS].min() > 0.2
         assert np.mean(latents[~shut, JAW] > 0.06 * articulation) > 0.6
@@ -365,7 +386,10 @@ def test_rooms_and_microphones_keep_time_and_level():
             assert out.dtype == np.float32 and out.shape == clicks.shape
             assert abs(int(np.argmax(np.abs(out[:6500]))) - 4000) <= 2
             assert np.sqrt(np.mean(out**2)) == pytest.approx(np.sqrt(np.mean(clicks**2)), rel=0.1)
-    assert not augment.room(rng, np.zeros(800, np.float32)).any() and not augment.tilt(rng, np.zeros(800, np.float32)).any()
+    assert (
+        not augment.room(rng, np.zeros(800, np.float32)).any()
+        and not augment.tilt(rng, np.zeros(800, np.float32)).any()
+    )
 
 
 def test_backgrounds_have_unit_level_and_differ():

@@ -7,10 +7,10 @@ import pytest
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.motion.face_mesh import find_face
-from avatar_forcing_ros.motion.photo import read_picture
-from avatar_forcing_ros.motion.portrait import PortraitAvatar
-from avatar_forcing_ros.motion.source_check import source_notes
+from avatar_forcing_ros.motion.portrait.avatar import PortraitAvatar
+from avatar_forcing_ros.motion.portrait.check import source_notes
+from avatar_forcing_ros.motion.portrait.photo import read_picture
+from avatar_forcing_ros.motion.tracking.mesh import find_face
 
 
 @pytest.fixture(scope="module")

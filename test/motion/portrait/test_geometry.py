@@ -5,10 +5,18 @@ import numpy as np
 import pytest
 
 from avatar_forcing_ros.assets import DEFAULT_PORTRAIT
-from avatar_forcing_ros.motion.face_mesh import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, IRIS, LOWER_LID, UPPER_LID, find_face, triangles
-from avatar_forcing_ros.motion.face_openings import Eye, curve_matrix, opening_mask, unseen
-from avatar_forcing_ros.motion.photo import read_picture
-from avatar_forcing_ros.motion.portrait_mesh import with_large_eyes, without_cliffs
+from avatar_forcing_ros.motion.portrait.mesh import with_large_eyes, without_cliffs
+from avatar_forcing_ros.motion.portrait.openings import Eye, curve_matrix, opening_mask, unseen
+from avatar_forcing_ros.motion.portrait.photo import read_picture
+from avatar_forcing_ros.motion.tracking.mesh import (
+    EYE_OUTER_LEFT,
+    EYE_OUTER_RIGHT,
+    IRIS,
+    LOWER_LID,
+    UPPER_LID,
+    find_face,
+    triangles,
+)
 
 
 def test_steep_depth_is_levelled_and_gentle_depth_is_kept():
@@ -77,7 +85,9 @@ def test_a_narrow_eye_has_the_white_that_its_photo_does_not_show():
     drawn = []
     for gaze in ((0.0, 0.0), (12.0, 0.0)):
         drawn.append(photo.copy())
-        Eye(photo, upper, lower, iris, guessed=1.0).draw(drawn[-1], upper, lower, np.eye(2), np.zeros(2), np.array(gaze), 0.0)
+        Eye(photo, upper, lower, iris, guessed=1.0).draw(
+            drawn[-1], upper, lower, np.eye(2), np.zeros(2), gaze=np.array(gaze), lids_moved=0.0
+        )
     rest, aside = (d[40].mean(axis=1) for d in drawn)
     assert np.abs(rest - photo[40].mean(axis=1)).max() <= 3  # at rest it is the photo
     assert aside[30:42].mean() > 110  # white where it does not look

@@ -3,7 +3,7 @@
 import numpy as np
 
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.motion.face_limits import resolved
+from avatar_forcing_ros.motion.portrait.limits import resolved
 
 
 def value(latent, name):
@@ -20,7 +20,9 @@ def test_limits_are_soft_and_monotonous():
     """A value far beyond its range approaches the limit, without a kink and never backwards."""
     for name, end in (("headYaw", 0.56), ("headPitch", 0.42), ("jawOpen", 1.02), ("gazeX", 1.02)):
         for sign in (1, -1) if rig.LOW[rig.INDEX[name]] < 0 else (1,):
-            values = np.array([value(resolved(rig.pose(**{name: sign * v})), name) * sign for v in np.linspace(0, 4, 401)])
+            values = np.array(
+                [value(resolved(rig.pose(**{name: sign * v})), name) * sign for v in np.linspace(0, 4, 401)]
+            )
             steps = np.diff(values)
             assert (steps >= 0).all() and values[-1] <= end + 1e-6
             assert np.abs(np.diff(steps)).max() < 0.004

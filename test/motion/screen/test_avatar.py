@@ -6,8 +6,8 @@ import pytest
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.motion import rig
-from avatar_forcing_ros.motion.screen_face import ScreenFaceAvatar
-from avatar_forcing_ros.motion.screen_theme import Theme, theme_names
+from avatar_forcing_ros.motion.screen.avatar import ScreenFaceAvatar
+from avatar_forcing_ros.motion.screen.theme import Theme, theme_names
 
 THEMES = theme_names()
 
@@ -46,7 +46,9 @@ def test_two_themes_or_more_come_with_the_package():
     assert len(THEMES) >= 2
 
 
-@pytest.mark.parametrize("size, shape", [(64, (64, 64, 3)), (513, (513, 513, 3)), ((800, 480), (480, 800, 3)), ((240, 432), (432, 240, 3))])
+@pytest.mark.parametrize(
+    "size, shape", [(64, (64, 64, 3)), (513, (513, 513, 3)), ((800, 480), (480, 800, 3)), ((240, 432), (432, 240, 3))]
+)
 def test_any_size(size, shape):
     image = ScreenFaceAvatar(size).render(rig.pose(jawOpen=0.5))
     assert image.shape == shape and image.dtype == np.uint8

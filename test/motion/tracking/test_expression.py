@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from avatar_forcing_ros.motion import landmarks, rig
-from avatar_forcing_ros.motion.expression import NeutralLearner, expression_of
-from avatar_forcing_ros.motion.landmarks import AT, MEASURES, TYPICAL
+from avatar_forcing_ros.motion import rig
+from avatar_forcing_ros.motion.tracking import landmarks
+from avatar_forcing_ros.motion.tracking.expression import expression_of
+from avatar_forcing_ros.motion.tracking.landmarks import AT, MEASURES, TYPICAL
+from avatar_forcing_ros.motion.tracking.neutral import NeutralLearner
 
 RATE = 25.0
 SMILE = ["cornerOutRight", "cornerOutLeft", "cornerUpRight", "cornerUpLeft"]
@@ -54,7 +56,10 @@ def test_a_face_at_rest_is_neutral_exactly():
         (dict(lidGapLeft=-0.073, lowerLidLeft=0.018), dict(eyeBlinkLeft=1.0)),
         (dict(lidGapRight=0.0475), dict(eyeWideRight=1.0)),
         (dict(irisOutLeft=0.2, irisOutRight=-0.2, irisUpLeft=-0.075, irisUpRight=-0.075), dict(gazeX=1.0, gazeY=-1.0)),
-        (dict(lidGapLeft=-0.073, lowerLidLeft=0.018, irisUpLeft=-0.2, irisUpRight=-0.075), dict(eyeBlinkLeft=1.0, gazeY=-1.0)),
+        (
+            dict(lidGapLeft=-0.073, lowerLidLeft=0.018, irisUpLeft=-0.2, irisUpRight=-0.075),
+            dict(eyeBlinkLeft=1.0, gazeY=-1.0),
+        ),
     ],
 )
 def test_measures_mean_what_the_rig_says(changes, expected):
@@ -126,7 +131,7 @@ def test_neutral_follows_a_lasting_change_slowly_and_stays_bounded():
     learner = learned(np.repeat(rest[None], 50, axis=0))
     moved = face(browInnerRight=-0.03, browInnerLeft=-0.03)
     distances = []
-    for second in range(120):
+    for _ in range(120):
         for _ in range(25):
             learner.observe(moved, np.zeros(3), np.zeros(2), 80.0, 1 / RATE)
         distances.append(abs(learner.face.measures[AT["browInnerLeft"]] - moved[AT["browInnerLeft"]]))

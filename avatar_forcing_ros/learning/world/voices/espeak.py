@@ -9,8 +9,8 @@ import sys
 import numpy as np
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning import espeak_process
-from avatar_forcing_ros.learning.synthesizers import INSTALL
+from avatar_forcing_ros.learning.world.voices.synthesizers import INSTALL
+from avatar_forcing_ros.voice.tts import espeak_process
 
 _WORDS_PER_MINUTE = 165  # at rate 1
 _TIMEOUT_S = 60

@@ -10,11 +10,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import lfilter
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning.synthesizers import INSTALL, read_wave
-from avatar_forcing_ros.learning.visemes import PHONES, Phone
+from avatar_forcing_ros.learning.world.phones import PHONES, Phone
+from avatar_forcing_ros.learning.world.voices.synthesizers import INSTALL, read_wave
 
 VOICES = {  # language of the text, by Festival's name of the voice
     "ked_diphone": "en", "cmu_us_slt_arctic_hts": "en", "lp_diphone": "it", "pc_diphone": "it", "czech_dita": "cs",
@@ -86,7 +85,7 @@ def synthesize(voice: str, text: str, rate: float, pitch: float) -> tuple[np.nda
         path = Path(folder)
         try:
             (path / "script").write_text(script, _ENCODING.get(language, "iso-8859-1"))
-            command = ["festival", "--heap", _HEAP, "-b", path / "script"]
+            command = ["festival", "--heap", _HEAP, "-b", str(path / "script")]
             told = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S)
         except FileNotFoundError:
             raise InputError(f"festival is missing: {INSTALL}") from None
@@ -101,6 +100,8 @@ def synthesize(voice: str, text: str, rate: float, pitch: float) -> tuple[np.nda
             raise InputError(f"Festival finds nothing to say in '{text}' with the voice {voice}: {why}")
         samples, sample_rate = read_wave(path / "sound")
         segments = (path / "phones").read_text().partition("#\n")[2]
+    from scipy.signal import lfilter  # late: it takes as long to import as PyTorch
+
     pole = np.exp(-2.0 * np.pi * _LOWEST / sample_rate)
     samples = lfilter([1.0, -1.0], [1.0, -pole], samples).astype(np.float32)
     samples, phones = _cut(samples, sample_rate, _phones(segments, language))

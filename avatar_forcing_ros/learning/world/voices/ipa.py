@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from avatar_forcing_ros.learning.visemes import PHONES, Phone
+from avatar_forcing_ros.learning.world.phones import PHONES, Phone
 
 _WHOLE = {
     "aɪ": "ay", "aʊ": "aw", "ɔɪ": "oy", "ɔø": "oy", "ɔʏ": "oy", "oʊ": "ow", "əʊ": "ow", "eɪ": "ey", "ɛɪ": "ey",

@@ -16,16 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import soxr
-from scipy.signal import lfilter
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.learning import espeak, festival
-from avatar_forcing_ros.learning.ipa import ipa_phones
-from avatar_forcing_ros.learning.synthesizers import INSTALL, read_wave
-from avatar_forcing_ros.learning.visemes import PHONES, Phone
+from avatar_forcing_ros.learning.world.phones import PHONES, Phone
+from avatar_forcing_ros.learning.world.voices import espeak, festival
+from avatar_forcing_ros.learning.world.voices.ipa import ipa_phones
+from avatar_forcing_ros.learning.world.voices.synthesizers import INSTALL, read_wave
 from avatar_forcing_ros.timeline import SAMPLE_RATE
-
-__all__ = ["Phone", "Utterance", "Voice", "laugh", "random_voice", "say", "say_all"]
 
 LEVEL = 0.08  # RMS of an utterance
 FLITE = {"slt": 0.4, "awb": 0.3, "kal16": 0.2, "kal": 0.1}  # how often each is used; kal has 8 kHz only
@@ -46,8 +43,36 @@ ESPEAK = {
 HELD_OUT_ESPEAK = {"en": ("en-gb-scotland",), "nl": ("nl",), "sv": ("sv",)}
 VARIANTS = (
     *("m1", "m2", "m3", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f5", "klatt", "klatt2", "klatt4", "Andy", "Annie"),
-    *("Alicia", "Denis", "Gene", "Henrique", "Hugo", "Lee", "Marco", "Mario", "Mike", "adam", "anika", "antonio", "belinda"),
-    *("benjamin", "boris", "caleb", "david", "ed", "edward", "john", "max", "miguel", "norbert", "pablo", "paul", "pedro"),
+    *(
+        "Alicia",
+        "Denis",
+        "Gene",
+        "Henrique",
+        "Hugo",
+        "Lee",
+        "Marco",
+        "Mario",
+        "Mike",
+        "adam",
+        "anika",
+        "antonio",
+        "belinda",
+    ),
+    *(
+        "benjamin",
+        "boris",
+        "caleb",
+        "david",
+        "ed",
+        "edward",
+        "john",
+        "max",
+        "miguel",
+        "norbert",
+        "pablo",
+        "paul",
+        "pedro",
+    ),
     *("quincy", "rob", "robert", "sandro", "shelby", "steph", "travis", "victor", "zac"),
 )
 HELD_OUT_VARIANTS = ("m4", "f4", "klatt3", "linda", "michel", "Michael", "Jacky", "steph2")
@@ -174,6 +199,8 @@ def laugh(rng: np.random.Generator, voice: Voice) -> Utterance:
     Numbers after Bachorowski, Smoski & Owren 2001 (The acoustic features of human laughter): calls about 0.2 s apart,
     voiced ones far above the speaking pitch, with the formants of an open central vowel.
     """
+    from scipy.signal import lfilter  # late: it takes as long to import as PyTorch
+
     count = int(rng.integers(3, 9))
     period = rng.uniform(0.17, 0.24) / voice.rate**0.5 * np.linspace(1.0, rng.uniform(1.05, 1.35), count)
     starts = 0.04 + np.concatenate([[0.0], np.cumsum(period)[:-1]])
@@ -183,7 +210,9 @@ def laugh(rng: np.random.Generator, voice: Voice) -> Utterance:
     for start, length, gain in zip(starts, period, np.linspace(1.0, rng.uniform(0.3, 0.7), count)):
         vowel = start + rng.uniform(0.35, 0.5) * length
         phones += [Phone("hh", start, vowel), Phone("aa", vowel, start + length)]
-        voiced += gain * np.interp(times, [vowel - 0.01, vowel + 0.02, start + 0.8 * length, start + length], [0, 1, 0.5, 0])
+        voiced += gain * np.interp(
+            times, [vowel - 0.01, vowel + 0.02, start + 0.8 * length, start + length], [0, 1, 0.5, 0]
+        )
         breath += gain * np.interp(times, [start, start + 0.03, vowel, start + length], [0, 0.5, 0.25, 0])
     contour = pitch * np.linspace(1.0, rng.uniform(0.7, 0.9), len(times)) * (1.0 + 0.1 * voiced)
     phase = np.cumsum(contour / SAMPLE_RATE) % 1.0

@@ -1,0 +1,1 @@
+"""What cameras send: pixel formats, compressed images and packets of video."""

@@ -1,0 +1,1 @@
+"""What starts nodes, watches them, and what their processes ask of the system."""

@@ -1,0 +1,1 @@
+"""`kiosk --check`: the kiosk measured from outside, in a real browser."""
