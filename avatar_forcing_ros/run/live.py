@@ -108,9 +108,11 @@ def run_live(
                 if not client.change_state(path, "configure"):
                     raise AvatarForcingError(client.fault(path))
             client.wait_for_state(first, "active", READY_TIMEOUT_S, graph.check)
-            start = client.now() + LEAD_S
-            for path in last:
-                client.set_parameter(path, "start_time", start)
+            start = 0.0
+            while start < client.now():  # again where telling it took longer than the lead
+                start = client.now() + LEAD_S
+                for path in last:
+                    client.set_parameter(path, "start_time", start)
             for path in last:
                 if not client.change_state(path, "activate"):
                     raise AvatarForcingError(client.fault(path))

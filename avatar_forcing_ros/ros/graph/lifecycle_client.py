@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -20,7 +20,21 @@ from avatar_forcing_ros.msg import RunStatistics
 from avatar_forcing_ros.ros import qos
 
 _CALL_TIMEOUT_S = 20.0
-_TRANSITIONS = {"configure": Transition.TRANSITION_CONFIGURE, "activate": Transition.TRANSITION_ACTIVATE}
+_LOST_S = 1.0  # an answer that takes longer may have been lost: a service that was just found may not know yet where to answer
+
+
+class _Change(NamedTuple):
+    """A transition, and the states before and after it."""
+
+    id: int
+    before: str
+    after: str
+
+
+_TRANSITIONS = {
+    "configure": _Change(Transition.TRANSITION_CONFIGURE, "unconfigured", "inactive"),
+    "activate": _Change(Transition.TRANSITION_ACTIVATE, "inactive", "active"),
+}
 
 
 class LifecycleClient:
@@ -80,38 +94,60 @@ class LifecycleClient:
             if time.monotonic() > deadline:
                 raise AvatarForcingError(f"nodes not {state} after {timeout_s:.0f} s: {', '.join(waiting)}")
             waiting.sort(key=lambda path: path not in self.faults)  # what has failed is looked at first
-            client = self._client(GetState, f"{waiting[0]}/get_state")
-            if not client.service_is_ready():
+            if not self._client(GetState, f"{waiting[0]}/get_state").service_is_ready():
                 self._executor.spin_once(timeout_sec=0.05)
                 continue
-            response = self._call(client, GetState.Request(), timeout_s=1.0)
-            if response is not None and response.current_state.label == state:
+            found = self._state(waiting[0])
+            if found == state:
                 waiting.pop(0)
-            elif response is not None and waiting[0] in self.faults:
+            elif found is not None and waiting[0] in self.faults:
                 raise AvatarForcingError(self.faults[waiting[0]])
             else:
                 self._executor.spin_once(timeout_sec=0.05)
 
     def change_state(self, path: str, transition: str) -> bool:
-        request = ChangeState.Request(transition=Transition(id=_TRANSITIONS[transition]))
-        response = self._call(self._client(ChangeState, f"{path}/change_state"), request)
-        return response is not None and response.success
+        """Whether the node went there. It is asked again where it did not hear, or its answer was lost."""
+        change = _TRANSITIONS[transition]
+        request = ChangeState.Request(transition=Transition(id=change.id))
+        client, deadline = self._client(ChangeState, f"{path}/change_state"), time.monotonic() + _CALL_TIMEOUT_S
+        client.wait_for_service(_CALL_TIMEOUT_S)
+        answer = client.call_async(request)
+        while time.monotonic() < deadline:
+            self._executor.spin_until_future_complete(answer, timeout_sec=_LOST_S)
+            if answer.done():
+                return answer.result().success
+            state = self._state(path)  # None: it is at work
+            if state == change.after:
+                return True
+            if state == change.before:
+                answer = client.call_async(request)
+        return False
 
     def set_parameter(self, path: str, name: str, value: Any) -> None:
         message: ParameterMessage = Parameter(name, value=value).to_parameter_msg()
-        response = self._call(
-            self._client(SetParameters, f"{path}/set_parameters"), SetParameters.Request(parameters=[message])
+        client, request = (
+            self._client(SetParameters, f"{path}/set_parameters"),
+            SetParameters.Request(parameters=[message]),
         )
+        deadline = time.monotonic() + _CALL_TIMEOUT_S
+        response = None
+        while response is None and time.monotonic() < deadline:
+            response = self._call(client, request, timeout_s=_LOST_S)
         if response is None or not response.results[0].successful:
             reason = "no answer" if response is None else response.results[0].reason
             raise AvatarForcingError(f"parameter {name} of {path} cannot be set to {value}: {reason}")
+
+    def _state(self, path: str) -> str | None:
+        """None where it does not answer within a second."""
+        response = self._call(self._client(GetState, f"{path}/get_state"), GetState.Request(), timeout_s=1.0)
+        return None if response is None else response.current_state.label
 
     def _client(self, kind: Any, name: str) -> Any:
         if name not in self._services:
             self._services[name] = self._node.create_client(kind, name)
         return self._services[name]
 
-    def _call(self, client: Any, request: Any, timeout_s: float = _CALL_TIMEOUT_S) -> Any:
+    def _call(self, client: Any, request: Any, timeout_s: float) -> Any:
         """The response, or None on time-out."""
         if not client.wait_for_service(timeout_s):
             return None
