@@ -57,6 +57,8 @@ def pytest_collection_modifyitems(items) -> None:
             item.add_marker(pytest.mark.slow)
         if {"ros", "domain"} & set(item.fixturenames):
             item.add_marker(pytest.mark.graph)
+    # Files that wait for a browser first, then the other long ones: at the end short ones keep every worker busy.
+    items.sort(key=lambda item: ("web/page/" not in item.nodeid, item.get_closest_marker("slow") is None))
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from avatar_forcing_ros.voice.speaker import FAILED, Job, Speaker
 from avatar_forcing_ros.voice.tts import Voice, open_voice, synthesize
 from avatar_forcing_ros.voice.tts.synthesis import Part
 
-_LOOK_S = 0.03  # how often positions, marks and topics are looked at
+_LOOK_S = 0.03  # how often positions, marks and topics are looked at while there is a goal
 _FEEDBACK_LOOKS = 3  # looks between two of a goal's feedbacks
 _KEPT_VOICES = 4
 _LOOK_SECONDS = 2  # of a look that a mark asks for
@@ -91,7 +91,7 @@ class SpeakerNode(AvatarNode):
             self, Speak, "speak", lambda handle: Speak.Result(), goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted, cancel_callback=lambda _: CancelResponse.ACCEPT,
         )  # fmt: skip
-        self.create_timer(_LOOK_S, self._look)
+        self._looking = self.create_timer(_LOOK_S, self._look)
         self.run_thread(self._synthesize)
 
     def stop(self) -> None:
@@ -154,7 +154,7 @@ class SpeakerNode(AvatarNode):
     def _synthesize(self) -> None:
         while self.active:
             if not self._speaker.step():
-                self._work.wait(_LOOK_S)
+                self._work.wait(_LOOK_S if self._speaker.current is not None else 1.0)
                 self._work.clear()
 
     def _on_state(self, message: SpeechState) -> None:
@@ -177,6 +177,7 @@ class SpeakerNode(AvatarNode):
     def _on_accepted(self, handle: Any) -> None:
         """The goal is said without a thread of its own; when it has ended it is executed, which tells its result."""
         goal = handle.request
+        self._speaker.tick()  # nobody has looked since the goal before: time may have jumped
         try:
             if goal.interrupt:
                 self._speaker.interrupt()
@@ -186,10 +187,13 @@ class SpeakerNode(AvatarNode):
             result = Speak.Result(outcome=FAILED, message=str(error))
             handle.execute(lambda handle: (handle.abort(), result)[1])
         self._work.set()
+        self._looking.reset()
 
     def _look(self) -> None:
-        """In the executor's thread, all the time: marks, feedback, results."""
+        """In the executor's thread, while there are goals: marks, feedback, results."""
         self._speaker.tick()
+        if not self._goals and not self._unused:
+            self._looking.cancel()
         while self._unused:
             self.destroy_subscription(self._unused.pop())
         for goal in list(self._goals):
@@ -245,7 +249,12 @@ class SpeakerNode(AvatarNode):
             folder = goal.sound_topic.rpartition("/")[0]
             info = f"{folder}/audio_info" if folder or goal.sound_topic.startswith("/") else "audio_info"
             used.append(self.create_subscription(AudioInfo, info, decoder.set_info, qos.latched()))
-        return source.parts(lambda: self._unused.extend(used)), source.end
+
+        def close() -> None:
+            self._unused.extend(used)
+            self._looking.reset()
+
+        return source.parts(close), source.end
 
     def _parts_of_text(self, goal: Any, opened: list[Voice]) -> Iterator[Part | None]:
         """In the synthesizer's thread: a voice may take a while to open."""
