@@ -250,11 +250,11 @@ class SpeakerNode(AvatarNode):
             info = f"{folder}/audio_info" if folder or goal.sound_topic.startswith("/") else "audio_info"
             used.append(self.create_subscription(AudioInfo, info, decoder.set_info, qos.latched()))
 
-        def close() -> None:
+        def leave() -> None:
             self._unused.extend(used)
             self._looking.reset()
 
-        return source.parts(close), source.end
+        return source.parts(leave), source.end
 
     def _parts_of_text(self, goal: Any, opened: list[Voice]) -> Iterator[Part | None]:
         """In the synthesizer's thread: a voice may take a while to open."""

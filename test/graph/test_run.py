@@ -126,7 +126,7 @@ def test_live_run_through_the_ros_graph_and_its_bag_as_the_next_input(tmp_path, 
         "/**/speech: {ros__parameters: {speaker: avatar, release_delay: 0.5}}\n"
         "/**/face: {ros__parameters: {reliable: true}}\n"
     )
-    options = ("--duration", 5, "--size", 256, "--avatar", "portrait", "--delay", 0.8, "--config", patient)
+    options = ("--duration", 7, "--size", 256, "--avatar", "portrait", "--delay", 0.8, "--config", patient)
     assert run(*inputs, "--out", out, "--bag", bag, *options) == 0
     figures = json.loads(out.with_suffix(".json").read_text())
     assert KEYS | {"peak_rss_mb"} <= figures.keys()
