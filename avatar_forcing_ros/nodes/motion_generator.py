@@ -32,12 +32,12 @@ from avatar_forcing_ros.nodes.base import JUMP_FORWARD_NS, AvatarNode
 from avatar_forcing_ros.nodes.running import run_node
 from avatar_forcing_ros.presentation.governor import Governor, cores_allowed, level_for, levels
 from avatar_forcing_ros.presentation.load import LoadWindow
-from avatar_forcing_ros.presentation.pacing import MILLISECOND, Recent
+from avatar_forcing_ros.presentation.pacing import MILLISECOND, Recent, Rhythm
 from avatar_forcing_ros.presentation.stamps import Lateness
 from avatar_forcing_ros.ros import qos
 from avatar_forcing_ros.ros.messages import motion_of, nanoseconds, sound_of, space_message
 from avatar_forcing_ros.ros.quality import QualityPublisher
-from avatar_forcing_ros.ros.settings import MotionGeneratorSettings
+from avatar_forcing_ros.ros.settings import MotionGeneratorSettings, RendererSettings
 from avatar_forcing_ros.timeline import (
     BLOCK_FRAMES,
     FRAME_NS,
@@ -54,6 +54,8 @@ _BEHIND_NS = NANOSECONDS // 2  # further behind, steps are left out
 _RENDERER_SILENT_NS = NANOSECONDS  # after so long its presentation times are not known any more
 _TRANSPORT_NS = 2 * MILLISECOND  # of a message from node to node
 _LATE_NS = 10 * MILLISECOND  # motion that comes so much later than it was needed by; less is made up for by the reserve
+# Left to steps that are late when the user's signals are waited for: the renderer's reserve, and what steps differ by.
+_RESERVE_NS = seconds_to_ns(RendererSettings.presentation_reserve) + 5 * MILLISECOND
 _NETWORK = ("provider", "device", "precision", "compile", "passes", "audio_guidance", "user_guidance")
 _ANCHOR = ("time_constant", "dead_band", "gain", "slew")
 
@@ -71,9 +73,10 @@ class MotionGenerator(AvatarNode):
     """Reads `user/audio_frames`, `user/motion`, `speech/audio_frames`, and `presentation` for the times at which frames are
     shown; publishes `motion_blocks`, and `motion_space` (latched).
 
-    A step commits the frames [t, t + commit_frames). It starts as soon as the avatar's speech of these frames and of
-    `look_ahead` more has come, and at the latest when frame t can still be shown in time. The user's signals are taken as
-    far as they came, up to the end of the back end's block: a missing or late input never holds the face.
+    A step commits the frames [t, t + commit_frames). It starts when the avatar's speech of these frames and of `look_ahead`
+    more has come, and at the latest when frame t can still be shown in time. Where the user's next image or sound is due
+    before that, it waits for it. The user's signals are taken as far as they came, up to the end of the back end's block: a
+    missing or late input never holds the face.
     """
 
     SETTINGS = MotionGeneratorSettings
@@ -104,6 +107,7 @@ class MotionGenerator(AvatarNode):
         self._space_out.publish(space_message(self._generator.space))
         self._sequence, self._restart = 0, False
         self._compute_ms = Recent(64)
+        self._rhythms = {USER_MOTION: Rhythm(), USER_AUDIO: Rhythm()}
         self._shown: Shown | None = None
         self._first = 0  # of the step that comes next
 
@@ -169,6 +173,8 @@ class MotionGenerator(AvatarNode):
                 "package make it, and set both machines' clocks"
             )
         self._lateness.note(name, (self._first - frame) / FRAME_RATE)
+        if name in self._rhythms:
+            self._rhythms[name].came(self.now_ns())
 
     def _on_presentation(self, message: PresentationState) -> None:
         self._load.image(message.frame, nanoseconds(message.render_time) / MILLISECOND)
@@ -216,6 +222,8 @@ class MotionGenerator(AvatarNode):
                     self._restart, self._shown = False, None
                     self._lateness.reset()
                     self._buffer.reset()
+                    for rhythm in self._rhythms.values():
+                        rhythm.reset()
                 self._stream.reset()
                 first = self._next_step()
                 self.count("restarts")
@@ -256,11 +264,19 @@ class MotionGenerator(AvatarNode):
                 if now - before > JUMP_FORWARD_NS or time_of(last + 1) - now > JUMP_FORWARD_NS:
                     return False  # the clock may be seen to jump before the jump is told
                 before = now
-                start = self._latest_start(first, last, now)
-                if now >= start or self._complete(last, now):
+                until = self._latest_start(first, last, now)
+                if now >= until:
                     return True
-                self.wait_notified(self._lock, start - now)
+                if self._complete(last, now):
+                    until -= _RESERVE_NS
+                    if now >= until or not self._user_soon(now, until):
+                        return True
+                self.wait_notified(self._lock, until - now)
         return False
+
+    def _user_soon(self, now: int, until: int) -> bool:
+        """Whether a step that waits a little will know more of the user."""
+        return not self._stream.frame_causal and any(rhythm.soon(now, until) for rhythm in self._rhythms.values())
 
     def _latest_start(self, first: int, last: int, now: int) -> int:
         """The moment at which the step has to start for frame `first` to be shown in time, but not before the step's speech

@@ -19,6 +19,8 @@ _NEEDS = 250  # blocks that the delay is chosen by
 _NEED_QUANTILE = 99.0
 _UP, _DOWN = 2 * MILLISECOND, 1 * MILLISECOND  # at most so much per frame: 5 % slower, 2.5 % faster
 _LOWER_BY = 8 * MILLISECOND  # a smaller gain is not worth a change
+_GAPS = 8  # between messages, by which the next one is expected ...
+_OVERDUE = 0.25  # ... and how much later than that it may be, as a share of a gap
 _LEARN_BLOCKS = 25  # before the delay is lowered; and so many after the start do not count, a machine being busy then
 
 
@@ -50,6 +52,32 @@ class Recent:
         whole, part = divmod(percent / 100 * (len(ordered) - 1), 1)
         below, above = ordered[int(whole)], ordered[min(int(whole) + 1, len(ordered) - 1)]
         return below + part * (above - below)
+
+
+class Rhythm:
+    """When the next message of a source comes that sends regularly, by the latest ones. Times in ns."""
+
+    def __init__(self) -> None:
+        self._gaps = Recent(_GAPS)
+        self.reset()
+
+    def reset(self) -> None:
+        """Time has jumped."""
+        self._gaps.clear()
+        self._newest: int | None = None
+
+    def came(self, now: int) -> None:
+        if self._newest is not None:
+            self._gaps.add(now - self._newest)
+        self._newest = now
+
+    def soon(self, now: int, limit: int) -> bool:
+        """Whether the next one is worth waiting for: it is due by `limit`, and not overdue."""
+        if self._newest is None or len(self._gaps) < _GAPS:
+            return False
+        gap = self._gaps.quantile(50)
+        due = self._newest + gap
+        return due <= limit and now <= due + _OVERDUE * gap
 
 
 class PresentationClock:

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 
+from avatar_forcing_ros.errors import AvatarForcingError
+
 _SHARED = ("running", "media_source", "audio_ingest", "face_ingest", "motion_generator", "renderer", "recorder")
 _MODULE = "avatar_forcing_ros.nodes.{}"
 _LATER = (  # what these nodes import when they are configured
@@ -70,7 +72,10 @@ def start_nodes(
     work = {"environment": environment, "folder": os.getcwd(), "log": str(log), "nice": nice}
     log.write_bytes(b"")
     process = prepare().Process(target=_run, args=(nodes,), kwargs=work, name=nodes[0][0], daemon=True)
-    process.start()
+    try:
+        process.start()
+    except EOFError as error:  # what it printed is above
+        raise AvatarForcingError("the process that starts nodes has ended: see above, and try again") from error
     return process
 
 

@@ -12,8 +12,11 @@ from rclpy.duration import Duration  # noqa: E402
 from rclpy.time import Time  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 
-from avatar_forcing_ros.msg import AudioFrames, MotionLatentBlock, PresentationState  # noqa: E402
+from avatar_forcing_ros.generators.base import LOOK_AHEAD  # noqa: E402
+from avatar_forcing_ros.motion import rig  # noqa: E402
+from avatar_forcing_ros.msg import AudioFrames, MotionLatent, MotionLatentBlock, PresentationState  # noqa: E402
 from avatar_forcing_ros.ros import qos  # noqa: E402
+from avatar_forcing_ros.ros.messages import motion_message, nanoseconds  # noqa: E402
 from avatar_forcing_ros.timeline import FRAME_NS, NANOSECONDS, SAMPLES_PER_FRAME, time_of  # noqa: E402
 
 COMMIT = 2
@@ -24,21 +27,25 @@ STEP_NS = 5 * MILLISECOND  # of the test's clock
 class Stage:
     """A generator, its clock, speech that may stop, and a renderer of which only the presentation times are there."""
 
-    def __init__(self, ros, input_wait: float):
+    def __init__(self, ros, input_wait: float, generator: str = "reflex"):
         self.ros, self.now = ros, 1000 * NANOSECONDS
         self.blocks: list[tuple[int, MotionLatentBlock]] = []  # with the clock when they came
         self.speaks, self.delay_ns = True, None
+        self.tracked_at: int | None = (
+            None  # how long after a frame's border a tracked image comes, which was taken 10 ms before
+        )
         self.clock = ros.publisher(Clock, "/clock")
         self.speech = ros.publisher(AudioFrames, "/speech/audio_frames")
         self.shows = ros.publisher(PresentationState, "/presentation")
+        self.tracks = ros.publisher(MotionLatent, "/user/motion")
         ros.node.create_subscription(
             MotionLatentBlock, "/motion_blocks", lambda m: self.blocks.append((self.now, m)), qos.reliable(100)
         )
         ros.start(
-            "motion_generator", "motion_generator", generator="reflex", commit_frames=COMMIT, input_wait=input_wait,
+            "motion_generator", "motion_generator", generator=generator, commit_frames=COMMIT, input_wait=input_wait,
             quality="full", use_sim_time=True,
         )  # fmt: skip
-        for publisher in (self.clock, self.speech, self.shows):
+        for publisher in (self.clock, self.speech, self.shows, self.tracks):
             ros.wait_for_readers(publisher)
 
     def play(self, seconds: float) -> None:
@@ -49,6 +56,9 @@ class Stage:
             self.clock.publish(Clock(clock=Time(nanoseconds=self.now).to_msg()))
             if self.now % FRAME_NS == 0:
                 self._frame(self.now // FRAME_NS - 1)
+            if self.now % FRAME_NS == self.tracked_at:
+                taken = self.now - 10 * MILLISECOND
+                self.tracks.publish(motion_message(taken // FRAME_NS, taken, rig.neutral(), 1.0, "camera"))
             time.sleep(STEP_NS / NANOSECONDS)
 
     def _frame(self, frame: int) -> None:
@@ -111,3 +121,17 @@ def test_a_renderer_that_never_comes_or_falls_silent_does_not_hold_the_face(ros)
     )
     sequences = [block.sequence for _, block in stage.blocks]
     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
+
+
+def test_a_step_waits_for_the_image_that_is_due_while_it_has_time(ros):
+    """All speech has come at the border of a frame, an image 20 ms later; the motion is needed 300 ms after that."""
+    stage = Stage(ros, input_wait=0.05, generator="embedded")
+    stage.tracked_at, stage.delay_ns = 20 * MILLISECOND, 600 * MILLISECOND
+    stage.play(3.0)
+    ros.wait_for(lambda: len(stage.blocks) > 20, "blocks")
+    newest = [
+        max(map(nanoseconds, block.camera_stamps)) - time_of(block.first_frame + COMMIT + LOOK_AHEAD)
+        for _, block in stage.blocks[-20:]
+        if block.camera_stamps and not block.missing
+    ]
+    assert len(newest) >= 10 and np.median(newest) >= 10 * MILLISECOND  # without waiting: 30 ms before that border

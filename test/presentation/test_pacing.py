@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from avatar_forcing_ros.presentation.pacing import MILLISECOND, PresentationClock, Recent
+from avatar_forcing_ros.presentation.pacing import MILLISECOND, PresentationClock, Recent, Rhythm
 from avatar_forcing_ros.timeline import FRAME_NS, time_of
 
 START = 44_750_000_000  # a frame index as it is on a robot's clock
@@ -31,6 +31,21 @@ def test_quantiles_of_the_latest_values():
     for value in (100, 1, 2, 3, 4):
         recent.add(value)
     assert recent.quantile(100) == 4 and recent.quantile(0) == 1 and recent.newest == 4
+
+
+def test_the_next_message_of_a_regular_source_is_waited_for_while_it_is_due():
+    rhythm, ms = Rhythm(), MILLISECOND
+    for i in range(8):
+        assert not rhythm.soon(i * 40 * ms, 10_000 * ms)  # not known well enough
+        rhythm.came(i * 40 * ms)
+    rhythm.came(320 * ms)  # the next one is due at 360
+    assert rhythm.soon(330 * ms, 360 * ms) and not rhythm.soon(330 * ms, 359 * ms)
+    assert rhythm.soon(369 * ms, 400 * ms) and not rhythm.soon(371 * ms, 400 * ms)  # overdue: it may not come at all
+    for _ in range(4):  # single late ones change nothing
+        rhythm.came(400 * ms)
+    assert not rhythm.soon(401 * ms, 430 * ms)
+    rhythm.reset()
+    assert not rhythm.soon(402 * ms, 10_000 * ms)
 
 
 def test_a_given_delay_never_changes():
