@@ -43,6 +43,7 @@ class AvatarNode(LastingNode):
     """
 
     SETTINGS: type[NodeSettings] = NodeSettings  # a subclass has its own, and annotates `settings` with it
+    SENDS_IMAGES = False  # raw ones, which need shared memory of their size
 
     def __init__(self, name: str, arguments: list[str] | None = None) -> None:
         """arguments: its own, as on a command line, where it shares a process; None: those of the process."""

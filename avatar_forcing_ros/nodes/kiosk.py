@@ -34,6 +34,7 @@ class Kiosk(AvatarNode):
     """
 
     SETTINGS = KioskSettings
+    SENDS_IMAGES = True
     settings: KioskSettings
 
     def __init__(self, arguments: list[str] | None = None) -> None:

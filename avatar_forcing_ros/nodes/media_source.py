@@ -30,6 +30,7 @@ class MediaSource(AvatarNode):
     """
 
     SETTINGS = MediaSourceSettings
+    SENDS_IMAGES = True
     settings: MediaSourceSettings
 
     def __init__(self, arguments: list[str] | None = None) -> None:

@@ -32,7 +32,7 @@ from avatar_forcing_ros.nodes.base import JUMP_FORWARD_NS, AvatarNode
 from avatar_forcing_ros.nodes.running import run_node
 from avatar_forcing_ros.presentation.governor import Governor, cores_allowed, level_for, levels
 from avatar_forcing_ros.presentation.load import LoadWindow
-from avatar_forcing_ros.presentation.pacing import MILLISECOND, Recent, Rhythm
+from avatar_forcing_ros.presentation.pacing import MILLISECOND, Margin, Recent, Rhythm
 from avatar_forcing_ros.presentation.stamps import Lateness
 from avatar_forcing_ros.ros import qos
 from avatar_forcing_ros.ros.messages import motion_of, nanoseconds, sound_of, space_message
@@ -107,6 +107,7 @@ class MotionGenerator(AvatarNode):
         self._space_out.publish(space_message(self._generator.space))
         self._sequence, self._restart = 0, False
         self._compute_ms = Recent(64)
+        self._margin = Margin(_RESERVE_NS)
         self._rhythms = {USER_MOTION: Rhythm(), USER_AUDIO: Rhythm()}
         self._shown: Shown | None = None
         self._first = 0  # of the step that comes next
@@ -245,7 +246,9 @@ class MotionGenerator(AvatarNode):
             self._compute_ms.add(compute_ms)
             self._publish(first, latents, used, missing, compute_ms)
             shown = self._shown
-            self._load.step(compute_ms, shown is not None and self.now_ns() > self._needed_at(first, shown) + _LATE_NS)
+            behind = 0 if shown is None else self.now_ns() - self._needed_at(first, shown)
+            self._load.step(compute_ms, behind > _LATE_NS)
+            self._margin.met(behind <= 0)
             self._lateness.step(missing)
             for name in missing:
                 self.count(f"blocks without all {name}")
@@ -268,7 +271,7 @@ class MotionGenerator(AvatarNode):
                 if now >= until:
                     return True
                 if self._complete(last, now):
-                    until -= _RESERVE_NS
+                    until -= self._margin.ns
                     if now >= until or not self._user_soon(now, until):
                         return True
                 self.wait_notified(self._lock, until - now)

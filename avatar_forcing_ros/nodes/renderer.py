@@ -64,6 +64,7 @@ class Renderer(AvatarNode):
     """
 
     SETTINGS = RendererSettings
+    SENDS_IMAGES = True
     settings: RendererSettings
 
     def __init__(self, arguments: list[str] | None = None) -> None:
@@ -85,7 +86,7 @@ class Renderer(AvatarNode):
         self._playout = MotionPlayout(rest)
         self._voice = VoicePlayout()
         self._hush = Hush(rest, rig.MOUTH if self._avatar.space == rig.SPACE else [])
-        self._started = False  # a first block has come
+        self._moving = False  # a first block has come
         self._restart, self._first_image = False, 0  # ROS time of the first image
         # Of an image; until the first image of a draw is there; of an image's messages.
         self._render_ms, self._draw_ms, self._pack_ms = Recent(100), Recent(100), Recent(100)
@@ -144,13 +145,13 @@ class Renderer(AvatarNode):
                 self._playout.put(message.first_frame, latents, message.sequence, stamps)
                 lead = self._lead_ns() + self._quality.room_ns(message.frame_count)
                 needed = arrived - time_of(message.first_frame) + lead
-                if self._started:
+                if self._moving:
                     # A step that could not wait for its speech would have needed more than it took.
                     unheard = AVATAR_AUDIO in message.missing
                     self._timing.observe(max(needed, self._timing.delay_ns + _UNHEARD_NS) if unheard else needed)
                 else:
                     self._timing.begin(needed)
-                self._started = True
+                self._moving = True
                 self._lock.notify_all()
 
     def _on_voice(self, message: VoiceFrame) -> None:
@@ -228,7 +229,7 @@ class Renderer(AvatarNode):
             self._publish_info(frame, due, played)
             if messages and not self._first_image:
                 self._first_image = self.now_ns()
-            if played.held and self._started:
+            if played.held and self._moving:
                 self.count("held frames")
             frame += 1
 
@@ -390,7 +391,7 @@ class Renderer(AvatarNode):
             return DiagnosticStatus.ERROR, self.unusable, values
         if render_ms > 1000 / FRAME_RATE:
             return DiagnosticStatus.WARN, "slower than real time: choose a smaller size", values
-        return DiagnosticStatus.OK, "showing" if self._started else "waiting for motion", values
+        return DiagnosticStatus.OK, "showing" if self._moving else "waiting for motion", values
 
 
 def main() -> int:

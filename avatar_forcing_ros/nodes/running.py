@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,37 +23,43 @@ from rclpy.lifecycle import TransitionCallbackReturn
 
 from avatar_forcing_ros.errors import AvatarForcingError
 from avatar_forcing_ros.nodes.base import AvatarNode
+from avatar_forcing_ros.paths import share_file
 from avatar_forcing_ros.ros.graph.executor import LeanExecutor
 from avatar_forcing_ros.ros.graph.process import be_steady, keep_memory_flat
 from avatar_forcing_ros.ros.settings import NODES
 
+_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 
-def run_node(node_class: Callable[[], AvatarNode]) -> int:
+
+def run_node(node_class: type[AvatarNode]) -> int:
     """The main function of a node's executable. Exit status 1, and a last line "error: ...", where something failed."""
-    return _run([node_class])
+    return _run([(node_class, None)])
 
 
 def run_together(nodes: Sequence[tuple[str, list[str]]]) -> int:
     """As `run_node`, for several: each an executable and its own arguments, as on a command line. They begin one after the other,
     and end together: when the last one is done, or the first one fails."""
 
-    def made(executable: str, arguments: list[str]) -> AvatarNode:
-        importlib.import_module(f"avatar_forcing_ros.nodes.{executable}")
-        kind: Any = next(kind for kind in AvatarNode.__subclasses__() if NODES[executable] is kind.SETTINGS)
-        return kind(arguments)
-
-    return _run([partial(made, *one) for one in nodes])
+    return _run([(_kind_of(executable), arguments) for executable, arguments in nodes])
 
 
-def _run(makers: Sequence[Callable[[], AvatarNode]]) -> int:
+def _kind_of(executable: str) -> Any:
+    importlib.import_module(f"avatar_forcing_ros.nodes.{executable}")
+    return next(kind for kind in AvatarNode.__subclasses__() if NODES[executable] is kind.SETTINGS)
+
+
+def _run(kinds: Sequence[tuple[Any, list[str] | None]]) -> int:
+    """kinds: a class, and the arguments of its node."""
+    if not any(kind.SENDS_IMAGES for kind, _ in kinds):
+        _take_small_segment()
     keep_memory_flat()
     rclpy.init()
     cv2.setNumThreads(1)  # the cores are shared among the nodes' processes
     nodes: list[AvatarNode] = []
     fault = ""
     try:
-        for make in makers:
-            nodes.append(make())
+        for kind, arguments in kinds:
+            nodes.append(kind(arguments))
             if nodes[-1].settings.autostart and nodes[-1].trigger_configure() == TransitionCallbackReturn.SUCCESS:
                 nodes[-1].trigger_activate()
         if not any(node.fault and node.waits_for_a_device for node in nodes):
@@ -78,6 +86,14 @@ def _run(makers: Sequence[Callable[[], AvatarNode]]) -> int:
     if fault:
         print(f"error: {fault}", file=sys.stderr)
     return 1 if fault else 0
+
+
+def _take_small_segment() -> None:
+    """Whoever sends no images needs no shared memory that holds them: 0.5 MB instead of this package's 16."""
+    own = share_file("config/fastdds.xml")
+    given = os.environ.get(_PROFILE)
+    if given and own.is_file() and Path(given).resolve() == own.resolve():
+        del os.environ[_PROFILE]
 
 
 def _spin(nodes: Sequence[AvatarNode]) -> None:

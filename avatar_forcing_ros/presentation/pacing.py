@@ -21,6 +21,7 @@ _UP, _DOWN = 2 * MILLISECOND, 1 * MILLISECOND  # at most so much per frame: 5 % 
 _LOWER_BY = 8 * MILLISECOND  # a smaller gain is not worth a change
 _GAPS = 8  # between messages, by which the next one is expected ...
 _OVERDUE = 0.25  # ... and how much later than that it may be, as a share of a gap
+_MARGIN_MOST, _MARGIN_BACK = 500 * MILLISECOND, MILLISECOND // 2
 _LEARN_BLOCKS = 25  # before the delay is lowered; and so many after the start do not count, a machine being busy then
 
 
@@ -78,6 +79,16 @@ class Rhythm:
         gap = self._gaps.quantile(50)
         due = self._newest + gap
         return due <= limit and now <= due + _OVERDUE * gap
+
+
+class Margin:
+    """Time that is left free before a deadline, in ns: twice as much after each one that was missed, and then slowly less."""
+
+    def __init__(self, least: int) -> None:
+        self._least, self.ns = least, least
+
+    def met(self, in_time: bool) -> None:
+        self.ns = max(self._least, self.ns - _MARGIN_BACK) if in_time else min(2 * self.ns, _MARGIN_MOST)
 
 
 class PresentationClock:

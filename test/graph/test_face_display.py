@@ -134,5 +134,5 @@ def test_a_screen_shows_what_a_sound_device_plays(ros, tmp_path):
     assert 20 < light.sum() < 100 and 20 < loud.sum() < 100
     assert (
         light == loud
-    ).mean() > 0.8  # of two seconds; what lies apart are the buffers of the device, and a busy machine
+    ).mean() > 0.7  # of two seconds, by chance 0.5; what lies apart are the buffers of the device, and a busy machine
     assert told(diagnostics, "display", "sound") == "playing"

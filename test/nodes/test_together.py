@@ -1,14 +1,17 @@
 """Nodes that share a process: each is itself, and they end together."""
 
+import os
 import subprocess
 import sys
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS: on a plain Python install there are no nodes to test")
 
+from avatar_forcing_ros.paths import share_file  # noqa: E402
 from avatar_forcing_ros.ros.sound import STAMPED  # noqa: E402
 from avatar_forcing_ros.timeline import NANOSECONDS  # noqa: E402
 
@@ -56,18 +59,42 @@ from avatar_forcing_ros.nodes import running
 from avatar_forcing_ros.nodes.base import AvatarNode
 
 class Calm(AvatarNode):
-    def __init__(self):
+    def __init__(self, arguments=None):
         super().__init__("calm")
 
 class Bad(AvatarNode):
-    def __init__(self):
+    def __init__(self, arguments=None):
         super().__init__("bad")
         self.create_timer(0.2, self.fail)
 
     def fail(self):
         raise ZeroDivisionError("of a timer")
 
-running._run([{order}])
+running._run([(kind, None) for kind in ({order})])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 1 and "ZeroDivisionError: of a timer" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("executable, name, large", [("audio_ingest", "speech", False), ("renderer", "renderer", True)])
+def test_whoever_sends_no_images_has_no_shared_memory_for_them(ros, executable, name, large):
+    ros.environment["FASTDDS_DEFAULT_PROFILES_FILE"] = str(share_file("config/fastdds.xml"))
+    node = ros.start(executable, name, **({"avatar": "screen_face"} if large else {}))
+    ros.wait_for(lambda: (name, "/") in ros.node.get_node_names_and_namespaces(), "the node")
+
+    def sizes() -> list[int]:
+        """Bytes of the segments of Fast DDS that the process maps."""
+        lines = [line.split() for line in Path(f"/proc/{node.pid}/maps").read_text().splitlines()]
+        ends = [line[0].split("-") for line in lines if "/fastdds_" in line[-1] and "_port" not in line[-1]]
+        return [int(end, 16) - int(begin, 16) for begin, end in ends]
+
+    assert (max(ros.wait_for(sizes, "shared memory")) > 8_000_000) == large
+
+
+def test_a_profile_of_the_users_own_stays(monkeypatch, tmp_path):
+    from avatar_forcing_ros.nodes.running import _take_small_segment
+
+    for value, left in ((str(tmp_path / "mine.xml"), True), (str(share_file("config/fastdds.xml")), False)):
+        monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", value)
+        _take_small_segment()
+        assert ("FASTDDS_DEFAULT_PROFILES_FILE" in os.environ) == left

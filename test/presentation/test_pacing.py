@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from avatar_forcing_ros.presentation.pacing import MILLISECOND, PresentationClock, Recent, Rhythm
+from avatar_forcing_ros.presentation.pacing import MILLISECOND, Margin, PresentationClock, Recent, Rhythm
 from avatar_forcing_ros.timeline import FRAME_NS, time_of
 
 START = 44_750_000_000  # a frame index as it is on a robot's clock
@@ -46,6 +46,19 @@ def test_the_next_message_of_a_regular_source_is_waited_for_while_it_is_due():
     assert not rhythm.soon(401 * ms, 430 * ms)
     rhythm.reset()
     assert not rhythm.soon(402 * ms, 10_000 * ms)
+
+
+def test_a_margin_grows_at_once_and_shrinks_slowly():
+    margin = Margin(20 * MILLISECOND)
+    margin.met(True)
+    assert margin.ns == 20 * MILLISECOND
+    for expected in (40, 80, 160, 320, 500, 500):
+        margin.met(False)
+        assert margin.ns == expected * MILLISECOND
+    for _ in range(960):
+        assert margin.ns > 20 * MILLISECOND
+        margin.met(True)
+    assert margin.ns == 20 * MILLISECOND
 
 
 def test_a_given_delay_never_changes():
