@@ -278,8 +278,10 @@ class MotionGenerator(AvatarNode):
         return False
 
     def _user_soon(self, now: int, until: int) -> bool:
-        """Whether a step that waits a little will know more of the user."""
-        return not self._stream.frame_causal and any(rhythm.soon(now, until) for rhythm in self._rhythms.values())
+        """Whether a step that waits a little will know more of the user. A machine that has to give something up has no time for it."""
+        if self._stream.frame_causal or self._governor.level:
+            return False
+        return any(rhythm.soon(now, until) for rhythm in self._rhythms.values())
 
     def _latest_start(self, first: int, last: int, now: int) -> int:
         """The moment at which the step has to start for frame `first` to be shown in time, but not before the step's speech
