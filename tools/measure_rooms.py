@@ -18,9 +18,9 @@ import numpy as np
 
 from avatar_forcing_ros.motion.tracking import A_FACE
 from avatar_forcing_ros.motion.tracking.tracker import FaceTracker
-from avatar_forcing_ros.timeline import FRAME_RATE
 
 SIZE = (1280, 720)
+RATE = 12.5  # images per second
 STAY_S = 20.0  # in a room, before the camera is carried to the next one
 
 
@@ -62,36 +62,48 @@ def furnish(room: np.ndarray, pictures: list[np.ndarray], rng: np.random.Generat
     return room
 
 
-def view(room: np.ndarray, yaw: float, pitch: float, roll: float, angle: float) -> np.ndarray:
-    """What a camera sees that looks there: radians; `angle` is how much it sees from left to right."""
+def rays(angle: float) -> np.ndarray:
+    """(pixels, 3) float32: where each pixel of a camera looks that sees `angle` radians from left to right."""
     width, height = SIZE
-    focal = 0.5 * width / np.tan(angle / 2)
     x, y = np.meshgrid(np.arange(width) - width / 2, np.arange(height) - height / 2)
-    rays = np.stack([x, y, np.full_like(x, focal)], axis=-1)
+    forward = np.full(x.size, 0.5 * width / np.tan(angle / 2))
+    return np.stack([x.ravel(), y.ravel(), forward], axis=-1).astype(np.float32)
+
+
+def view(room: np.ndarray, seen: np.ndarray, yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """What a camera with the rays `seen` sees that looks there (radians)."""
     turn = cv2.Rodrigues(np.array([0.0, yaw, 0.0]))[0] @ cv2.Rodrigues(np.array([pitch, 0.0, roll]))[0]
-    rays = rays @ turn.T
-    east = np.arctan2(rays[..., 0], rays[..., 2]) / (2 * np.pi) + 0.5
-    down = np.arctan2(rays[..., 1], np.hypot(rays[..., 0], rays[..., 2])) / np.pi + 0.5
-    maps = (east * room.shape[1]).astype(np.float32), (down * room.shape[0]).astype(np.float32)
-    return cv2.remap(room, *maps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
+    x, y, z = (np.ascontiguousarray(part) for part in turn.astype(np.float32) @ seen.T)
+    east, down = cv2.phase(z, x), cv2.phase(cv2.magnitude(x, z), y)  # both 0 .. 2 pi
+    down = np.where(down > np.pi, down - 2 * np.pi, down)
+    maps = east * (room.shape[1] / (2 * np.pi)), (down + np.pi / 2) * (room.shape[0] / np.pi)
+    shape = SIZE[::-1]
+    return cv2.remap(
+        room, *(m.reshape(shape).astype(np.float32) for m in maps), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+    )
 
 
 def main(paths: list[str], pictures: list[str], minutes: float, out: Path) -> None:
     rng = np.random.default_rng(0)
-    count, stay = round(minutes * 60 * FRAME_RATE), round(STAY_S * FRAME_RATE)
+    count, stay = round(minutes * 60 * RATE), round(STAY_S * RATE)
     posters = [panorama(path) for path in pictures]
     seen: dict[str, list[int]] = {}
     for first in range(0, count, stay):
         path = paths[first // stay % len(paths)]
         room, tracker = furnish(panorama(path), posters, rng), FaceTracker()
+        room, sight = 255.0 * np.clip(room, 0.0, None) ** np.float32(1 / 2.2), rays(rng.uniform(0.6, 1.5))
         yaw, pan = rng.uniform(-np.pi, np.pi), rng.uniform(-0.3, 0.3)  # radians; radians a second
-        pitch, roll, angle = rng.normal(0.0, 0.15), rng.normal(0.0, 0.03), rng.uniform(0.6, 1.5)
-        bright, noise = 2.0 ** rng.uniform(-2.0, 1.0), rng.uniform(1.0, 6.0)  # in grey levels
+        pitch, roll = rng.normal(0.0, 0.15), rng.normal(0.0, 0.03)
+        bright, noise = 2.0 ** (rng.uniform(-2.0, 1.0) / 2.2), rng.uniform(1.0, 6.0)  # noise in grey levels
+        grain = noise * rng.standard_normal((5, *SIZE[::-1], 3), dtype=np.float32)
         for frame in range(min(stay, count - first)):
-            t = frame / FRAME_RATE
-            sight = view(room, yaw + pan * t, pitch + 0.03 * np.sin(0.7 * t), roll, angle)
-            grey = 255.0 * np.clip(bright * (1.0 + 0.1 * np.sin(t)) * sight, 0.0, 1.0) ** (1 / 2.2)
-            image = np.clip(grey + cv2.randn(np.empty_like(grey), 0.0, noise), 0, 255).astype(np.uint8)
+            t = frame / RATE
+            grey = (
+                bright
+                * (1.0 + 0.05 * np.sin(t))
+                * view(room, sight, yaw + pan * t, pitch + 0.03 * np.sin(0.7 * t), roll)
+            )
+            image = np.clip(grey + grain[frame % len(grain)], 0, 255).astype(np.uint8)
             face = tracker.track(image, t)
             found = seen.setdefault(Path(path).stem, [0, 0, 0])
             found[0] += 1

@@ -175,13 +175,13 @@ class FaceFinder:
         return points, points is not None and (self._box is None or not _same(self._box, _box_of(points)))
 
     def _first_true(self, image: np.ndarray, found: list[_Other]) -> np.ndarray | None:
-        """The mesh of the first that is a face and in focus; it is no other one any more."""
+        """The mesh of the first that is a face and in focus. Whoever was looked at is no other one any more."""
         for other in found[:_TRIED]:
+            self._others = [o for o in self._others if o is not other]
             if not _confirmed(image, other.face):
                 continue
             points = self._measured(image, Square.of_detection(other.face))
             if points is not None and _like_a_head(points) and _in_focus(image, points):  # not a picture at a wall
-                self._others = [o for o in self._others if o is not other]
                 return points
         return None
 
