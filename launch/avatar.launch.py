@@ -8,6 +8,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from avatar_forcing_ros.ros.graph import launching
+from avatar_forcing_ros.ros.graph.domain import PROFILE_VARIABLES
 from launch import LaunchDescription
 
 PACKAGE = "avatar_forcing_ros"
@@ -57,10 +58,13 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *launching.declared(ARGUMENTS),
-            SetEnvironmentVariable(
-                "FASTDDS_DEFAULT_PROFILES_FILE",
-                PathJoinSubstitution([SHARE, "config", "fastdds.xml"]),
-                condition=IfCondition(LaunchConfiguration("fastdds_profile")),
+            *(
+                SetEnvironmentVariable(
+                    variable,
+                    PathJoinSubstitution([SHARE, "config", "fastdds.xml"]),
+                    condition=IfCondition(LaunchConfiguration("fastdds_profile")),
+                )
+                for variable in PROFILE_VARIABLES
             ),
             GroupAction(
                 [

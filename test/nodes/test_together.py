@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS: on a plain Python install there are no nodes to test")
 
 from avatar_forcing_ros.paths import share_file  # noqa: E402
+from avatar_forcing_ros.ros.graph.domain import PROFILE_VARIABLES  # noqa: E402
 from avatar_forcing_ros.ros.sound import STAMPED  # noqa: E402
 from avatar_forcing_ros.timeline import NANOSECONDS  # noqa: E402
 
@@ -85,11 +86,12 @@ def test_whoever_sends_no_images_has_no_shared_memory_for_them(ros, executable, 
     def segments(pid: int) -> dict[str, int]:
         """Of Fast DDS, that a process maps: bytes by name."""
         lines = [line.split() for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
-        ours = [line for line in lines if "/fastdds_" in line[-1] and "_port" not in line[-1]]
+        names = ("/dev/shm/fastdds_", "/dev/shm/fastrtps_")  # the latter: Jazzy's
+        ours = [line for line in lines if line[-1].startswith(names) and "_port" not in line[-1]]
         return {line[-1]: size(line[0]) for line in ours}
 
     others = set(segments(os.getpid()))  # the test's own, which may be large
-    ros.environment["FASTDDS_DEFAULT_PROFILES_FILE"] = str(share_file("config/fastdds.xml"))
+    ros.environment |= dict.fromkeys(PROFILE_VARIABLES, str(share_file("config/fastdds.xml")))
     node = ros.start(executable, name, **({"avatar": "screen_face"} if large else {}))
     ros.wait_for(lambda: (name, "/") in ros.node.get_node_names_and_namespaces(), "the node")
     own = ros.wait_for(lambda: [n for name, n in segments(node.pid).items() if name not in others], "shared memory")
@@ -100,6 +102,7 @@ def test_a_profile_of_the_users_own_stays(monkeypatch, tmp_path):
     from avatar_forcing_ros.nodes.running import _take_small_segment
 
     for value, left in ((str(tmp_path / "mine.xml"), True), (str(share_file("config/fastdds.xml")), False)):
-        monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", value)
+        for variable in PROFILE_VARIABLES:
+            monkeypatch.setenv(variable, value)
         _take_small_segment()
-        assert ("FASTDDS_DEFAULT_PROFILES_FILE" in os.environ) == left
+        assert [variable in os.environ for variable in PROFILE_VARIABLES] == [left, left]

@@ -8,6 +8,8 @@ import socket
 from collections.abc import Iterator, Mapping
 
 DOMAINS = range(1, 101)  # those that every system can have (their ports lie below the ephemeral ones)
+# Where Fast DDS looks for its profile: version 3 (Kilted), and those before it (Jazzy, Humble).
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 _FIRST_PORT, _PORTS_PER_DOMAIN, _UNICAST = 7400, 250, 10  # of DDS: how a domain becomes UDP ports
 _held: dict[int, socket.socket] = {}  # the domains that this process has taken
 
