@@ -43,7 +43,7 @@ def plot_timeline(path: Path, statistics: RunStatistics, start_ns: int, title: s
         )
         axis.set_ylabel(name)
         axis.grid(alpha=0.3)
-    axes[0].legend(loc="upper right", ncols=2)
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)  # beside the title: it covers no curve
     if statistics.camera_latency.track:
         times, values = np.array(statistics.camera_latency.track).T
         axes[-1].plot(times - start, values, color="tab:green", linewidth=0.8)
