@@ -12,13 +12,13 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 from avatar_forcing_ros.errors import AvatarForcingError, InputError
-from avatar_forcing_ros.media.images import rgb_bytes, to_rgb
+from avatar_forcing_ros.media.images import to_rgb
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.msg import MotionLatent, SpeechState
 from avatar_forcing_ros.nodes.base import AvatarNode
 from avatar_forcing_ros.nodes.running import run_node
 from avatar_forcing_ros.ros import qos
-from avatar_forcing_ros.ros.camera_info import uncalibrated
+from avatar_forcing_ros.ros.camera_info import publish_camera
 from avatar_forcing_ros.ros.messages import motion_message, motion_of, nanoseconds
 from avatar_forcing_ros.ros.settings import KioskSettings
 from avatar_forcing_ros.ros.sound import SoundPublisher
@@ -160,16 +160,7 @@ class Kiosk(AvatarNode):
                 newest, self._newest = self._newest, None
             if newest is None:
                 continue
-            image, stamp_ns = newest
-            message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=3 * image.shape[1])
-            message.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
-            message.header.frame_id = self.settings.frame_id
-            message.data = rgb_bytes(image)
-            self._pictures.publish(message)
-            if self._camera_info.get_subscription_count():
-                info = uncalibrated(image)
-                info.header = message.header
-                self._camera_info.publish(info)
+            publish_camera(self._pictures, self._camera_info, *newest, self.settings.frame_id)
             self.count("camera images")
 
     def _follow_video(self) -> None:

@@ -10,12 +10,11 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.media.base import AudioChunk, MediaReader, VideoFrame
-from avatar_forcing_ros.media.images import rgb_bytes
 from avatar_forcing_ros.media.open import is_live, open_media
 from avatar_forcing_ros.nodes.base import AvatarNode
 from avatar_forcing_ros.nodes.running import run_node
 from avatar_forcing_ros.ros import qos
-from avatar_forcing_ros.ros.camera_info import uncalibrated
+from avatar_forcing_ros.ros.camera_info import publish_camera
 from avatar_forcing_ros.ros.settings import MediaSourceSettings
 from avatar_forcing_ros.ros.sound import SoundPublisher
 from avatar_forcing_ros.timeline import NANOSECONDS, seconds_to_ns
@@ -156,15 +155,7 @@ class MediaSource(AvatarNode):
         self.count("sound chunks")
 
     def _publish_image(self, image: Any, stamp: int) -> None:
-        message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=3 * image.shape[1])
-        message.header.stamp = Time(nanoseconds=stamp).to_msg()
-        message.header.frame_id = self.settings.frame_id
-        message.data = rgb_bytes(image)
-        self._images.publish(message)
-        if self._camera_info.get_subscription_count():
-            info = uncalibrated(image)
-            info.header = message.header
-            self._camera_info.publish(info)
+        publish_camera(self._images, self._camera_info, image, stamp, self.settings.frame_id)
         self.count("images")
 
 

@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.signals import AVATAR_AUDIO
-from avatar_forcing_ros.media.images import encode_jpeg, rgb_bytes
+from avatar_forcing_ros.media.images import encode_jpeg
 from avatar_forcing_ros.motion import rig
 from avatar_forcing_ros.motion.direction.director import VOICE_AHEAD, sounding
 from avatar_forcing_ros.motion.idle import micro_motion, shown
@@ -38,7 +38,7 @@ from avatar_forcing_ros.presentation.pacing import MILLISECOND, PresentationCloc
 from avatar_forcing_ros.presentation.playout import MotionPlayout, PlayedFrame
 from avatar_forcing_ros.presentation.voice_playout import SpeechEvent, VoicePlayout
 from avatar_forcing_ros.ros import qos
-from avatar_forcing_ros.ros.camera_info import uncalibrated
+from avatar_forcing_ros.ros.camera_info import rgb_message, uncalibrated
 from avatar_forcing_ros.ros.direction import DirectionTopics
 from avatar_forcing_ros.ros.messages import block_of, motion_message
 from avatar_forcing_ros.ros.quality import RendererQuality
@@ -291,8 +291,7 @@ class Renderer(AvatarNode):
             return []
         began, messages = time.perf_counter(), []
         if self._raw.get_subscription_count():
-            message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=3 * image.shape[1])
-            message.data = rgb_bytes(image)
+            message = rgb_message(image)
             messages.append((self._raw, message))
         if self._compressed.get_subscription_count():
             message = CompressedImage(format="jpeg")
