@@ -8,7 +8,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from avatar_forcing_ros.ros.graph import launching
-from avatar_forcing_ros.ros.graph.domain import PROFILE_VARIABLES
+from avatar_forcing_ros.ros.graph.domain import PROFILE_VARIABLE
 from launch import LaunchDescription
 
 PACKAGE = "avatar_forcing_ros"
@@ -58,13 +58,10 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *launching.declared(ARGUMENTS),
-            *(
-                SetEnvironmentVariable(
-                    variable,
-                    PathJoinSubstitution([SHARE, "config", "fastdds.xml"]),
-                    condition=IfCondition(LaunchConfiguration("fastdds_profile")),
-                )
-                for variable in PROFILE_VARIABLES
+            SetEnvironmentVariable(
+                PROFILE_VARIABLE,
+                PathJoinSubstitution([SHARE, "config", "fastdds.xml"]),
+                condition=IfCondition(LaunchConfiguration("fastdds_profile")),
             ),
             GroupAction(
                 [

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from avatar_forcing_ros.errors import InputError
-from avatar_forcing_ros.models.config import ModelConfig
+from avatar_forcing_ros.models.config import ONNX_FORMAT, ModelConfig
 
-FORMAT = "avatar_forcing_ros"
 GRAPHS = ("sound", "condition", "time", "motion")
 PROVIDERS = {  # our name -> ONNX Runtime's
     "cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider",
@@ -33,8 +32,10 @@ class OnnxGraphs:
             name: _open(Path(folder) / f"{name}.onnx", execution_provider(provider), threads) for name in GRAPHS
         }
         told = [session.get_modelmeta().custom_metadata_map for session in self._sessions.values()]
-        if any(metadata.get("format") != FORMAT for metadata in told):
-            raise InputError(f"{folder} was not written by this package; `avatar-forcing weights export-onnx` does")
+        if any(metadata.get("format") != ONNX_FORMAT for metadata in told):
+            raise InputError(
+                f"{folder} was not written by this version of the package; `avatar-forcing weights export-onnx` does"
+            )
         if len({metadata["config"] + metadata["constants"] for metadata in told}) != 1:
             raise InputError(f"{folder} holds parts of different networks; export it again")
         self.config = ModelConfig(**json.loads(told[0]["config"]))

@@ -127,7 +127,7 @@ class SignalBuffer:
             if slot is None:
                 continue
             age = first_frame + i - self._frame[slot]
-            fade = np.clip(1 - (age - HOLD_FRAMES) / FADE_FRAMES, 0, 1)
+            fade = min(max(1 - (age - HOLD_FRAMES) / FADE_FRAMES, 0), 1)
             motion[i], confidence[i] = self._motion[slot], self._confidence[slot] * fade
             stamps[i] = self._stamp[slot]
         signals = BlockSignals(

@@ -1,17 +1,18 @@
 """The network in the box as ONNX files, which run without PyTorch (generators/onnx_network.py).
 
 A step is a loop of a few calls, so four small graphs are written instead of one: then the number of passes, guidance and
-the frames that a step commits are still chosen at run time. Names and shapes (b branches, n frames of motion, m frames
-of conditions, p frames before them, k times, L depth, h heads, d = W / h):
+the frames that a step commits are still chosen at run time. At this size a step costs as much as its graphs have operators, so
+they compute what models/transformer.py and models/dual_motion_encoder.py do in as few as can be. Names and shapes (b branches,
+n frames of motion, m frames of conditions, p frames before them, k times, L depth, h heads, d = W / h):
 
     sound      spectra (s, m, 4 * bands)                                        -> features (s, m, A)
     condition  avatar_audio, user_audio (1, m, A), user_motion (1, m, D), hears_avatar, hears_user (b, 1, 1)
-                                                        -> condition (b, m, W), keys, values (L, b, h, m, d)
-    time       times (k,)                                                       -> modulations (k, 8, W)
-    motion     latents (1, n, D), reference (1, D), modulations (n, 8, W), condition (b, n, W), angles (2, n, d / 2),
-               self_mask (n, p + n), cross_mask (n, m) added to the scores, cross_keys, cross_values (L, b, h, m, d),
-               past_keys, past_values (L, b, h, p, d)
-                                                        -> velocity (b, n, D), keys, values (L, b, h, n, d)
+                                                        -> condition (b, m, W), keys, values (b, L h, m, d)
+    time       times (k,)                                                       -> modulations (k, 8 W)
+    motion     latents (1, n, D), reference (1, D), modulations (n, 8 W), condition (b, n, W), cosines, sines (n, 2 W),
+               self_mask (n, p + n), cross_mask (n, m) added to the scores, cross_keys, cross_values (b, L h, m, d),
+               past_keys, past_values (b, L h, p, d)
+                                                        -> velocity (b, n, D), keys, values (b, n, L W)
 
 Weights are stored in float16 where they are exactly that, as those in the box are, and calculated with in float32.
 Needs the packages of the extra `train`.
@@ -21,8 +22,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -30,8 +31,8 @@ from torch import Tensor, nn
 
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.models import transformer
+from avatar_forcing_ros.models.config import ONNX_FORMAT
 from avatar_forcing_ros.models.model import AvatarForcing
-from avatar_forcing_ros.models.transformer import Memory
 
 OPSET = 20
 GRAPHS = ("sound", "condition", "time", "motion")
@@ -49,46 +50,114 @@ class _Sound(nn.Module):
 class _Condition(nn.Module):
     def __init__(self, model: AvatarForcing) -> None:
         super().__init__()
-        self.encoder, self.transformer = model.dual_motion_encoder, model.transformer
+        self.encoder = model.dual_motion_encoder
+        cross = [block.cross for block in model.transformer.blocks]
+        self.depth, self.heads, width = len(cross), cross[0].heads, cross[0].query.in_features
+        # All layers' keys, then all layers' values.
+        self.memory = _linear(*(c.key_value for c in cross), rows=[slice(0, width), slice(width, 2 * width)])
 
     def forward(
         self, avatar_audio: Tensor, user_audio: Tensor, user_motion: Tensor, hears_avatar: Tensor, hears_user: Tensor
     ):
-        condition = self.encoder(avatar_audio * hears_avatar, user_audio * hears_user, user_motion * hears_user)
-        memory = self.transformer.condition_memory(condition)
-        return condition, memory.keys, memory.values
+        encoder = self.encoder
+        avatar_audio, user_audio = avatar_audio * hears_avatar, user_audio * hears_user
+        motion = encoder.embed_motion(user_motion * hears_user)
+        user = nn.functional.silu(encoder.user_norm(motion + _attend(encoder.user_attention, motion, user_audio)))
+        seen = _attend(encoder.avatar_attention, avatar_audio, user)
+        condition = encoder.project(nn.functional.silu(encoder.avatar_norm(avatar_audio + seen)))
+        if encoder.align_user is not None:
+            condition = condition + encoder.align_user(user)
+        if encoder.align_sound is not None:
+            condition = condition + encoder.align_sound(user_audio)
+        keys, values = _heads(self.memory(condition), 2 * self.depth * self.heads).split(self.depth * self.heads, 1)
+        return condition, keys, values
 
 
 class _Time(nn.Module):
     def __init__(self, model: AvatarForcing) -> None:
         super().__init__()
         self.transformer = model.transformer
+        scales = torch.zeros(transformer.MODULATIONS, 1)
+        scales[[1, 4, 7]] = 1.0  # what is multiplied with, is 1 + the scale
+        self.register_buffer("one", scales)
 
     def forward(self, times: Tensor) -> Tensor:
-        return self.transformer.modulations(times)
+        return (self.transformer.modulations(times) + self.one).flatten(1)
 
 
 class _Motion(nn.Module):
     def __init__(self, model: AvatarForcing) -> None:
         super().__init__()
         self.transformer = model.transformer
+        width = model.config.width
+        # Queries, keys, values, and queries and keys turned by a quarter: with those a rotation is two products and a sum.
+        self.projections = nn.ModuleList()
+        for block in model.transformer.blocks:
+            all_three = block.attention.qkv
+            turned = _linear(all_three, rows=[slice(0, 2 * width)])
+            order = torch.arange(2 * width).view(-1, 2).flip(1).flatten()  # (even, odd) -> (-odd, even)
+            sign = torch.tensor([-1.0, 1.0]).repeat(width)
+            turned.weight.data, turned.bias.data = turned.weight[order] * sign[:, None], turned.bias[order] * sign
+            self.projections.append(_linear(all_three, turned))
 
     def forward(  # noqa: PLR0917 (the exporter gives them by their places)
-        self, latents: Tensor, reference: Tensor, modulations: Tensor, condition: Tensor, angles: Tensor, self_mask: Tensor,
-        cross_mask: Tensor, cross_keys: Tensor, cross_values: Tensor, past_keys: Tensor, past_values: Tensor,
+        self, latents: Tensor, reference: Tensor, modulations: Tensor, condition: Tensor, cosines: Tensor, sines: Tensor,
+        self_mask: Tensor, cross_mask: Tensor, cross_keys: Tensor, cross_values: Tensor, past_keys: Tensor, past_values: Tensor,
     ):  # fmt: skip
-        velocity, memory = self.transformer(
-            latents,
-            reference,
-            modulations,
-            cross=Memory(cross_keys, cross_values),
-            angles=angles,
-            self_mask=self_mask,
-            cross_mask=cross_mask,
-            past=Memory(past_keys, past_values),
-            condition=condition,
-        )
-        return velocity, memory.keys, memory.values
+        network, dim, width = self.transformer, latents.shape[-1], condition.shape[-1]
+        heads = network.config.heads
+        embed, embed_condition = network.embed, network.embed_condition
+        assert embed_condition is not None  # `export_onnx` takes no other networks
+        at_rest = nn.functional.linear(reference, embed.weight[:, dim:], embed.bias)
+        x = nn.functional.linear(latents, embed.weight[:, :dim]) + at_rest + embed_condition(condition)
+        shift, scale, gate, shift_mlp, scale_mlp, gate_mlp, shift_out, scale_out = modulations.chunk(8, -1)
+        layers = (memory.split(heads, 1) for memory in (cross_keys, cross_values, past_keys, past_values))
+        keys, values = [], []
+        for block, project, (seen_keys, seen_values, old_keys, old_values) in zip(
+            network.blocks, self.projections, zip(*layers)
+        ):
+            normal = transformer.normalise(x) * scale + shift
+            both, value, turned = project(normal).split((2 * width, width, 2 * width), -1)
+            keys.append(both[..., width:])
+            values.append(value)
+            query, key = _heads(both * cosines + turned * sines, 2 * heads).split(heads, 1)
+            key, value = torch.cat([old_keys, key], 2), torch.cat([old_values, _heads(value, heads)], 2)
+            x = x + gate * block.attention.project(_weighed(query, key, value, self_mask))
+            query = _heads(block.cross.query(transformer.normalise(x)), heads)
+            x = x + block.cross.project(_weighed(query, seen_keys, seen_values, cross_mask))
+            x = x + gate_mlp * block.mlp(transformer.normalise(x) * scale_mlp + shift_mlp)
+        velocity = network.final(transformer.normalise(x) * scale_out + shift_out)
+        return velocity, torch.cat(keys, -1), torch.cat(values, -1)
+
+
+def _linear(*layers: nn.Linear, rows: Sequence[slice] = (slice(None),)) -> nn.Linear:
+    """One layer that gives these rows of each, side by side: first those of the first slice."""
+    weights = torch.cat([layer.weight[r] for r in rows for layer in layers])
+    out = nn.Linear(weights.shape[1], weights.shape[0])
+    out.weight.data, out.bias.data = weights, torch.cat([layer.bias[r] for r in rows for layer in layers])
+    return out.requires_grad_(False)
+
+
+def _heads(x: Tensor, count: int) -> Tensor:
+    """(b, n, count * d) -> (b, count, n, d)"""
+    return x.unflatten(-1, (count, -1)).transpose(1, 2)
+
+
+def _weighed(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention: (b, h, n, d), (b, h, m, d) twice, a mask (n, m) that is added -> (b, n, h d)"""
+    scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+    scores = scores if mask is None else scores + mask
+    return (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
+
+
+def _attend(attention: nn.MultiheadAttention, x: Tensor, seen: Tensor) -> Tensor:
+    """As the module does without a mask, its keys and values in one product. x: (b, n, A); seen: (b, m, A)"""
+    width, heads = attention.embed_dim, attention.num_heads
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    query = _heads(nn.functional.linear(x, weight[:width], bias[:width]), heads)
+    memory = nn.functional.linear(seen, weight[width:], bias[width:])
+    key, value = _heads(memory, 2 * heads).split(heads, 1)
+    return attention.out_proj(_weighed(query, key, value))
 
 
 def export_onnx(model: AvatarForcing, out: str | Path) -> list[Path]:
@@ -108,13 +177,13 @@ def export_onnx(model: AvatarForcing, out: str | Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     model = model.float().eval().requires_grad_(False)
     metadata = {
-        "format": "avatar_forcing_ros",
+        "format": ONNX_FORMAT,
         "config": json.dumps(config.to_dict()),
         "constants": json.dumps(_constants(model)),
     }
     written = []
     for name, (module, inputs, outputs, dynamic) in _parts(model).items():
-        with warnings.catch_warnings(), patch.object(transformer, "rotate", _rotate):  # the exporter warns of itself
+        with warnings.catch_warnings():  # the exporter warns of itself
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module.eval(), tuple(inputs.values()), dynamo=True, verbose=False, opset_version=OPSET, optimize=True,
@@ -137,7 +206,7 @@ def _parts(model: AvatarForcing) -> dict[str, tuple]:
         dim(name, min=1, max=4096) for name in ("branches", "frames", "window", "past", "times", "speakers")
     )
     branches, frames, window, past = 3, 11, 13, 37
-    depth, heads, d = config.depth, config.heads, config.width // config.heads
+    heads, d = config.depth * config.heads, config.width // config.heads
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape)
@@ -148,11 +217,11 @@ def _parts(model: AvatarForcing) -> dict[str, tuple]:
         "user_motion": draw(1, window, config.motion_dim), "hears_avatar": draw(branches, 1, 1), "hears_user": draw(branches, 1, 1),
     }  # fmt: skip
     motion = {
-        "latents": draw(1, frames, config.motion_dim), "reference": draw(1, config.motion_dim), "modulations": draw(frames, 8, config.width),
-        "condition": draw(branches, frames, config.width), "angles": draw(2, frames, d // 2), "self_mask": draw(frames, past + frames),
-        "cross_mask": draw(frames, window), "cross_keys": draw(depth, branches, heads, window, d),
-        "cross_values": draw(depth, branches, heads, window, d), "past_keys": draw(depth, branches, heads, past, d),
-        "past_values": draw(depth, branches, heads, past, d),
+        "latents": draw(1, frames, config.motion_dim), "reference": draw(1, config.motion_dim), "modulations": draw(frames, 8 * config.width),
+        "condition": draw(branches, frames, config.width), "cosines": draw(frames, 2 * config.width), "sines": draw(frames, 2 * config.width),
+        "self_mask": draw(frames, past + frames), "cross_mask": draw(frames, window),
+        "cross_keys": draw(branches, heads, window, d), "cross_values": draw(branches, heads, window, d),
+        "past_keys": draw(branches, heads, past, d), "past_values": draw(branches, heads, past, d),
     }  # fmt: skip
     auto = dim.DYNAMIC
     return {
@@ -163,19 +232,9 @@ def _parts(model: AvatarForcing) -> dict[str, tuple]:
         "time": (_Time(model), {"times": torch.tensor([1000.0, 400.0, 0.0])}, ["modulations"], ({0: k},)),
         "motion": (
             _Motion(model), motion, ["velocity", "keys", "values"],
-            ({1: n}, {}, {0: n}, {0: b, 1: n}, {1: n}, {0: n, 1: auto}, {0: n, 1: m}, {1: b, 3: m}, {1: b, 3: m}, {1: b, 3: p}, {1: b, 3: p}),
+            ({1: n}, {}, {0: n}, {0: b, 1: n}, {0: n}, {0: n}, {0: n, 1: auto}, {0: n, 1: m}, {0: b, 2: m}, {0: b, 2: m}, {0: b, 2: p}, {0: b, 2: p}),
         ),
     }  # fmt: skip
-
-
-def _rotate(x: Tensor, angles: Tensor) -> Tensor:
-    """As transformer.rotate, in four operators instead of a dozen."""
-    cos, sin = angles.repeat_interleave(2, -1)
-    size = x.shape[-1]
-    swap = torch.zeros(size, size)
-    odd = torch.arange(1, size, 2)
-    swap[odd, odd - 1], swap[odd - 1, odd] = -1.0, 1.0  # (even, odd) -> (-odd, even)
-    return x * cos + (x @ swap) * sin
 
 
 def _constants(model: AvatarForcing) -> dict[str, list[float]]:

@@ -20,7 +20,7 @@ from avatar_forcing_ros.errors import AvatarForcingError, InputError
 from avatar_forcing_ros.msg import RunStatistics
 from avatar_forcing_ros.nodes.lifetime import LastingNode, Lifetime
 from avatar_forcing_ros.ros import qos
-from avatar_forcing_ros.ros.graph.process import run_first
+from avatar_forcing_ros.ros.graph.process import give_back_memory, run_first
 from avatar_forcing_ros.ros.parameters import ACTIVE, INACTIVE, UNCONFIGURED, Parameters
 from avatar_forcing_ros.ros.settings import NodeSettings
 from avatar_forcing_ros.timeline import NANOSECONDS
@@ -277,7 +277,9 @@ class AvatarNode(LastingNode):
             return TransitionCallbackReturn.FAILURE
         self.fault = ""
         self._checked_parameters.state = reached
-        return then(state)
+        result = then(state)
+        give_back_memory()
+        return result
 
     # --- diagnostics and time -----------------------------------------------------------------------------------
     def _publish_diagnostics(self) -> None:

@@ -24,7 +24,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from avatar_forcing_ros.errors import AvatarForcingError
 from avatar_forcing_ros.nodes.base import AvatarNode
 from avatar_forcing_ros.paths import share_file
-from avatar_forcing_ros.ros.graph.domain import PROFILE_VARIABLES
+from avatar_forcing_ros.ros.graph.domain import PROFILE_VARIABLE
 from avatar_forcing_ros.ros.graph.executor import LeanExecutor
 from avatar_forcing_ros.ros.graph.process import be_steady, keep_memory_flat
 from avatar_forcing_ros.ros.settings import NODES
@@ -89,11 +89,9 @@ def _run(kinds: Sequence[tuple[Any, list[str] | None]]) -> int:
 
 def _take_small_segment() -> None:
     """Whoever sends no images needs no shared memory that holds them: 0.5 MB instead of this package's 16."""
-    own = share_file("config/fastdds.xml")
-    for variable in PROFILE_VARIABLES:
-        given = os.environ.get(variable)
-        if given and own.is_file() and Path(given).resolve() == own.resolve():
-            del os.environ[variable]
+    own, given = share_file("config/fastdds.xml"), os.environ.get(PROFILE_VARIABLE)
+    if given and own.is_file() and Path(given).resolve() == own.resolve():
+        del os.environ[PROFILE_VARIABLE]
 
 
 def _spin(nodes: Sequence[AvatarNode]) -> None:

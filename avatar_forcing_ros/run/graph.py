@@ -21,12 +21,12 @@ import yaml
 
 from avatar_forcing_ros.errors import AvatarForcingError
 from avatar_forcing_ros.paths import share_file
-from avatar_forcing_ros.ros.graph.domain import PROFILE_VARIABLES, environment_of, lent
+from avatar_forcing_ros.ros.graph.domain import PROFILE_VARIABLE, environment_of, lent
 from avatar_forcing_ros.run.forked import ONE_THREAD, forks_parent, start_nodes
 
 NAMESPACE = "avatar"
 # What this process needs of the nodes' environment while it talks to them.
-_SHARED = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", *PROFILE_VARIABLES)
+_SHARED = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")
 READY_TIMEOUT_S = 90.0  # for a slow machine with a cold disk; a node that fails ends the wait at once
 NOT_THE_FACE = ("media_source", "recorder")  # what a run has beside the nodes that a robot runs
 RECORDER_NICE = 5  # a recording may wait, an image may not
@@ -95,8 +95,7 @@ def processes_of(nodes: list[NodePlan]) -> list[NodeProcess]:
 def environment(domain: str | None = None) -> dict[str, str]:
     """For the node processes: their domain (ros/graph/domain.py), one thread per library, and the Fast DDS profile."""
     env = {**ONE_THREAD, **os.environ, **environment_of(domain)}
-    for variable in PROFILE_VARIABLES:
-        env.setdefault(variable, str(share_file("config/fastdds.xml")))
+    env.setdefault(PROFILE_VARIABLE, str(share_file("config/fastdds.xml")))
     return env
 
 
@@ -139,7 +138,7 @@ class Graph:
 
     def domain_line(self) -> str:
         """Where the nodes are seen, for people."""
-        set_here = {n: self.environment[n] for n in _SHARED[:2] if n in self.environment}
+        set_here = {n: self.environment[n] for n in _SHARED if n in self.environment}
         words = " ".join(f"{name}={value}" for name, value in set_here.items())
         return f"the nodes are in {words}"
 

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS: on a plain Python install there are no nodes to test")
 
 from avatar_forcing_ros.paths import share_file  # noqa: E402
-from avatar_forcing_ros.ros.graph.domain import PROFILE_VARIABLES  # noqa: E402
+from avatar_forcing_ros.ros.graph.domain import PROFILE_VARIABLE  # noqa: E402
 from avatar_forcing_ros.ros.sound import STAMPED  # noqa: E402
 from avatar_forcing_ros.timeline import NANOSECONDS  # noqa: E402
 
@@ -91,7 +91,7 @@ def test_whoever_sends_no_images_has_no_shared_memory_for_them(ros, executable, 
         return {line[-1]: size(line[0]) for line in ours}
 
     others = set(segments(os.getpid()))  # the test's own, which may be large
-    ros.environment |= dict.fromkeys(PROFILE_VARIABLES, str(share_file("config/fastdds.xml")))
+    ros.environment |= {PROFILE_VARIABLE: str(share_file("config/fastdds.xml"))}
     node = ros.start(executable, name, **({"avatar": "screen_face"} if large else {}))
     ros.wait_for(lambda: (name, "/") in ros.node.get_node_names_and_namespaces(), "the node")
     own = ros.wait_for(lambda: [n for name, n in segments(node.pid).items() if name not in others], "shared memory")
@@ -102,7 +102,17 @@ def test_a_profile_of_the_users_own_stays(monkeypatch, tmp_path):
     from avatar_forcing_ros.nodes.running import _take_small_segment
 
     for value, left in ((str(tmp_path / "mine.xml"), True), (str(share_file("config/fastdds.xml")), False)):
-        for variable in PROFILE_VARIABLES:
-            monkeypatch.setenv(variable, value)
+        monkeypatch.setenv(PROFILE_VARIABLE, value)
         _take_small_segment()
-        assert [variable in os.environ for variable in PROFILE_VARIABLES] == [left, left]
+        assert (PROFILE_VARIABLE in os.environ) == left
+
+
+def test_the_profile_is_read_once_and_without_a_word():
+    """Fast DDS prints errors on everybody's terminal where it is given one profile twice."""
+    from avatar_forcing_ros.run.graph import environment
+
+    code = "import rclpy; rclpy.init(); rclpy.create_node('quiet'); rclpy.shutdown()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout + done.stderr == ""

@@ -15,7 +15,7 @@ import numpy as np
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.motion.tracking import FOLLOW, landmarks
 from avatar_forcing_ros.motion.tracking.detector import Detection, detect, overlap
-from avatar_forcing_ros.motion.tracking.models import FULL_RANGE, SHORT_RANGE
+from avatar_forcing_ros.motion.tracking.models import FULL_RANGE, MESH, SHORT_RANGE, network
 from avatar_forcing_ros.motion.tracking.video_mesh import Square, cut, measure
 
 _LEAST_PRESENCE = 0.5
@@ -75,6 +75,8 @@ class FaceFinder:
             raise InputError(f"follow is '{follow}': use one of {', '.join(FOLLOW)}")
         if not 0.0 <= dwell <= 60.0:
             raise InputError(f"dwell is {dwell}: give 0 to 60 seconds")
+        for name in (SHORT_RANGE, FULL_RANGE, MESH):
+            network(name)  # now, so that a missing one is told before there are images
         self._most, self._follow, self._dwell = faces, follow, dwell
         self._pause = 2 * _OTHERS if follow == "first" else _OTHERS
         self.point = (0.5, 0.5)  # of the image's width and height; for "topic"

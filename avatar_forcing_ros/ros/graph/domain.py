@@ -6,12 +6,24 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 
 DOMAINS = range(1, 101)  # those that every system can have (their ports lie below the ephemeral ones)
-# Where Fast DDS looks for its profile: version 3 (Kilted), and those before it (Jazzy, Humble).
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+_RENAMED_IN = 9  # rclpy of Kilted, whose Fast DDS looks for its profile under another name
 _FIRST_PORT, _PORTS_PER_DOMAIN, _UNICAST = 7400, 250, 10  # of DDS: how a domain becomes UDP ports
 _held: dict[int, socket.socket] = {}  # the domains that this process has taken
+
+
+def _profile_variable() -> str:
+    """Where the installed Fast DDS looks for its profile. (Kilted's reads both, and prints errors where it finds one profile twice.)"""
+    try:
+        old = int(version("rclpy").split(".")[0]) < _RENAMED_IN
+    except (PackageNotFoundError, ValueError):
+        old = False
+    return "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
+
+
+PROFILE_VARIABLE = _profile_variable()
 
 
 def own_domain() -> int:
