@@ -46,8 +46,9 @@ class SpeechNormaliser:
 
         A frame that is not known is silence, and nothing is learned from it; the same for samples that are not finite.
         """
-        frames = np.nan_to_num(np.asarray(samples, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        frames = frames.reshape(-1, SAMPLES_PER_FRAME)
+        frames = np.asarray(samples, np.float32).reshape(-1, SAMPLES_PER_FRAME)
+        if not np.isfinite(frames).all():
+            frames = np.nan_to_num(frames, nan=0.0, posinf=0.0, neginf=0.0)
         known = np.ones(len(frames), bool) if known is None else known
         out = np.empty_like(frames)
         for i, frame in enumerate(frames):
@@ -60,6 +61,9 @@ class SpeechNormaliser:
             )
         noise = self._noise.standard_normal(out.shape, dtype=np.float32)
         return (out + NOISE_RMS * noise).reshape(-1)
+
+    def _ramp(self, before: float) -> np.ndarray:
+        return np.linspace(before, self._gain, SAMPLES_PER_FRAME, dtype=np.float32)
 
     def _learn(self, frame: np.ndarray, known: bool) -> None:
         level = self._level.push(frame, known)

@@ -47,9 +47,10 @@ class RollingSpectra:
             return
         sound = np.concatenate([self._before[speaker], samples.astype(np.float32)])
         self._before[speaker] = sound[-self._before.shape[1] :]
-        windows = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::HOP]  # (4 n, window)
-        power = np.abs(np.fft.rfft(windows * self._taper, axis=1)) ** 2
-        mel = power.astype(np.float32) @ self._filters
+        step = sound.itemsize
+        windows = np.ndarray((SPECTRA * count, WINDOW), np.float32, sound, 0, (HOP * step, step))
+        spectra = np.fft.rfft(windows * self._taper, axis=1)
+        mel = (spectra.real**2 + spectra.imag**2).astype(np.float32) @ self._filters
         new = (np.log(mel + np.float32(FLOOR)) / 4.0 - 0.5).reshape(count, -1)
         kept = self.spectra[speaker]
         kept[:] = np.concatenate([kept, new])[-len(kept) :]
