@@ -50,19 +50,18 @@ class Mixer:
             self._means, self._powers = np.zeros(channels), np.zeros(channels)
         self._measure(samples, rate)
         known = self._seconds >= _FIRST_S
-        constants = np.where(known & (np.abs(self._means) > _CONSTANT), self._means, 0.0).astype(np.float32)
+        constants = np.array([m if known and abs(m) > _CONSTANT else 0.0 for m in self._means.tolist()], np.float32)
         weights = self._wanted()
         if not len(self._weights):
             self._constants, self._weights = constants, weights
-        ramp = np.linspace(0.0, 1.0, len(samples), dtype=np.float32)[:, None]
         if constants.any() or self._constants.any():
-            samples = samples - (self._constants + ramp * (constants - self._constants))
+            samples = samples - (self._constants + _ramp(samples) * (constants - self._constants))
         if channels == 1:
             out = samples[:, 0]
-        elif np.array_equal(weights, self._weights):
+        elif weights is self._weights or np.array_equal(weights, self._weights):
             out = samples @ weights
         else:
-            out = np.sum(samples * (self._weights + ramp * (weights - self._weights)), axis=1)
+            out = np.sum(samples * (self._weights + _ramp(samples) * (weights - self._weights)), axis=1)
         self._constants, self._weights = constants, weights
         return np.ascontiguousarray(out, np.float32)
 
@@ -89,13 +88,14 @@ class Mixer:
         # At first the plain mean of everything so far, later one that forgets.
         share = max(-math.expm1(-seconds / _SETTLE_S), seconds / (self._seconds + seconds))
         self._seconds = min(self._seconds + seconds, 3600.0)
-        means = samples.mean(axis=0, dtype=np.float64)
+        exact = samples.astype(np.float64)
+        means = np.add.reduce(exact, axis=0) / len(exact)
         self._means += share * (means - self._means)
-        spread = samples - means.astype(np.float32)
-        powers = np.einsum("ij,ij->j", spread, spread) / len(samples)
+        exact -= means
+        together = exact.T @ exact / len(exact)  # (channels, channels)
+        powers = together.diagonal()
         self._powers += share * (powers - self._powers)
-        mixed = spread.mean(axis=1)
-        self._mix_power += share * (float(mixed @ mixed) / len(samples) - self._mix_power)
+        self._mix_power += share * (float(together.sum()) / len(powers) ** 2 - self._mix_power)
         self.silent_s = self.silent_s + seconds if powers.max() < _SILENT else 0.0
 
     def _wanted(self) -> np.ndarray:
@@ -116,3 +116,8 @@ class Mixer:
         return float(self._powers.max()) >= _HEARD and self._mix_power * len(self._powers) < _CANCELLED * float(
             self._powers.mean()
         )
+
+
+def _ramp(samples: np.ndarray) -> np.ndarray:
+    """(n, 1) from 0 to 1, for what changes from one piece of sound to the next."""
+    return np.linspace(0.0, 1.0, len(samples), dtype=np.float32)[:, None]
