@@ -74,7 +74,6 @@ def stimulus_test(
         first image with an opening mouth; `reported` the presentation delay.
     """
     node_executable("motion_generator")  # where there is none there is no rclpy either, and it says what to do
-    from avatar_forcing_ros.ros.graph.lifecycle_client import LifecycleClient
     from avatar_forcing_ros.run.graph import NAMESPACE, Graph, NodePlan
     from avatar_forcing_ros.run.live import plan
 
@@ -82,7 +81,8 @@ def stimulus_test(
     nodes = [n for n in plan(session) if n.executable != "recorder"]
     nodes += [NodePlan("face_ingest", "face", "user", {"reliable": True}), NodePlan("audio_ingest", "microphone", "user"),
               NodePlan("audio_ingest", "speech", "speech")]  # fmt: skip
-    with Graph(nodes) as graph, LifecycleClient(f"/{NAMESPACE}") as client:
+    with Graph(nodes) as graph:
+        client = graph.client
         client.wait_for_state([n.path for n in graph.nodes], "active", _READY_S, graph.check)
         with _Reader(f"/{NAMESPACE}", avatar, delay) as reader:
             reader.wait_until_connected(graph.check)

@@ -120,9 +120,6 @@ def _kiosk(arguments: argparse.Namespace) -> None:
         _make_certificate(arguments.make_certificate)
         return
     _needs_extra()
-    from avatar_forcing_ros.run.forked import prepare
-
-    prepare()
     from avatar_forcing_ros.run.kiosk import KioskPlan, run_kiosk
     from avatar_forcing_ros.web.page_bundle import dist
 

@@ -74,10 +74,6 @@ def _started() -> float:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    if not arguments.offline:
-        from avatar_forcing_ros.run.forked import prepare
-
-        prepare()  # while this process imports and checks
     from tqdm import tqdm
 
     from avatar_forcing_ros.assets import SAMPLE_AVATAR_AUDIO, SAMPLE_USER_VIDEO

@@ -15,7 +15,6 @@ from avatar_forcing_ros.audio.decode import AudioDecoder
 from avatar_forcing_ros.audio.resample import Resampler
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.signals import AVATAR_AUDIO
-from avatar_forcing_ros.media.bag_writer import BagWriter
 from avatar_forcing_ros.media.images import to_rgb
 from avatar_forcing_ros.media.video_writer import VideoWriter
 from avatar_forcing_ros.msg import AvatarFrame, MotionLatent, MotionLatentBlock, PresentationState
@@ -56,7 +55,7 @@ class Recorder(AvatarNode):
             raise InputError(f"recorder: the folder {self._out.parent} does not exist")
         # Both are the recording's thread's own from here on.
         self._video = VideoWriter(str(self._out), fps=FRAME_RATE, sample_rate=HEARD_RATE, channels=2)
-        self._bag = BagWriter(self.settings.bag, self.settings.bag_storage) if self.settings.bag else None
+        self._bag = self._new_bag() if self.settings.bag else None
         self._decoder = AudioDecoder()
         self._heard = Resampler(wanted=HEARD_RATE, stereo=True)
         self._statistics = RunStatistics()
@@ -81,6 +80,11 @@ class Recorder(AvatarNode):
                 take(message)
 
         return taken
+
+    def _new_bag(self) -> Any:
+        from avatar_forcing_ros.media.bag_writer import BagWriter  # takes a while, and few recordings have one
+
+        return BagWriter(self.settings.bag or "", self.settings.bag_storage)
 
     def start(self) -> None:
         if self._recording is None:

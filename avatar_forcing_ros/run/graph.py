@@ -32,6 +32,8 @@ NOT_THE_FACE = ("media_source", "recorder")  # what a run has beside the nodes t
 RECORDER_NICE = 5  # a recording may wait, an image may not
 QUIT_TIMEOUT_S = 60.0  # more than a recording needs that has fallen behind
 SETTLED_S = 60.0  # after so long the memory of a run is expected to stay as it is
+_LOOK_S = 0.5  # between two looks at the processes ...
+_LOOK_CLOSELY_S = 5.0  # ... and at what they share, which takes the system milliseconds to tell
 # What shares a process, by executable: a process costs more memory, and more of the processor, than such a node itself.
 _TOGETHER = {
     "audio_ingest": "sound", "media_source": "sources", "speaker": "talk", "listener": "talk", "host": "talk",
@@ -100,7 +102,8 @@ def environment(domain: str | None = None) -> dict[str, str]:
 
 
 class Graph:
-    """The running processes of a session. A context manager: leaving it ends every process."""
+    """The running processes of a session. A context manager: leaving it ends every process. client: a LifecycleClient among them, while
+    they run."""
 
     def __init__(self, nodes: list[NodePlan], config: str = "", domain: str | None = None) -> None:
         self.nodes, self.processes = nodes, processes_of(nodes)
@@ -120,8 +123,12 @@ class Graph:
         self._open = contextlib.ExitStack()  # what `__exit__` undoes, the newest first
 
     def __enter__(self) -> Graph:
+        from avatar_forcing_ros.ros.graph.lifecycle_client import LifecycleClient
+
         with contextlib.ExitStack() as stack:  # undoes all where a node cannot be started
             stack.enter_context(lent({n: self.environment[n] for n in _SHARED if n in self.environment}))
+            # First, while the process that is forked still imports.
+            self.client = stack.enter_context(LifecycleClient(f"/{NAMESPACE}"))
             stack.callback(self.stop, self.processes)
             stack.callback(self._ended.set)
             for process in self.processes:
@@ -160,26 +167,30 @@ class Graph:
 
     def _watch_processes(self) -> None:
         started = time.monotonic()
-        while not self._ended.wait(0.5):
+        looked = started - _LOOK_CLOSELY_S
+        while not self._ended.wait(_LOOK_S):
             self._cpu_latest |= self._cpu_seconds()
-            megabytes, shared_once = self._memory_mb()
+            megabytes = self._memory_mb()
             self.peak_rss_mb = max(self.peak_rss_mb, megabytes)
-            self.peak_pss_mb = max(self.peak_pss_mb, shared_once)
+            if time.monotonic() - looked > _LOOK_CLOSELY_S:
+                looked = time.monotonic()
+                self.peak_pss_mb = max(self.peak_pss_mb, self._memory_mb(shared_once=True))
             if time.monotonic() - started > SETTLED_S and len(self._running()) == len(self.processes):
                 self.settled_rss_mb = self.settled_rss_mb or megabytes
                 self.last_rss_mb = megabytes
 
-    def _memory_mb(self) -> tuple[float, float]:
-        """Of all processes and the one they are forks of: the sum of what each has in memory, and the same with what they share
-        counted once."""
-        rss = pss = 0
+    def _memory_mb(self, shared_once: bool = False) -> float:
+        """Of all processes and the one they are forks of: the sum of what each has in memory. shared_once: what they share counts
+        once."""
+        total = 0
         for pid in {forks_parent(), *(p.pid for p in self._running())} - {None}:
             try:
-                memory = psutil.Process(pid).memory_full_info()
+                process = psutil.Process(pid)
+                memory = process.memory_full_info() if shared_once else process.memory_info()
             except psutil.Error:  # it has ended
                 continue
-            rss, pss = rss + memory.rss, pss + getattr(memory, "pss", memory.rss)
-        return round(rss / 2**20, 1), round(pss / 2**20, 1)
+            total += getattr(memory, "pss", memory.rss)
+        return round(total / 2**20, 1)
 
     def begin_cpu(self) -> None:
         """From now on the processes' use of the processor counts."""

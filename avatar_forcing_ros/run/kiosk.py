@@ -9,7 +9,7 @@ from pathlib import Path
 
 from avatar_forcing_ros.errors import AvatarForcingError, InputError
 from avatar_forcing_ros.paths import node_executable
-from avatar_forcing_ros.run.graph import NAMESPACE, READY_TIMEOUT_S, Graph, NodePlan
+from avatar_forcing_ros.run.graph import READY_TIMEOUT_S, Graph, NodePlan
 
 RESPAWN_S = 2.0  # after which a node that ended is started again
 _SOON_S = 10.0  # one that ends by itself so soon after its start would only do so again
@@ -87,9 +87,9 @@ def run_kiosk(
     """Starts the graph and keeps it until Ctrl-C, for `seconds` (0: without end), or until `ready`, which is called once when all
     nodes are active, returns True. A node that ends is started again. Raises AvatarForcingError where the graph cannot start."""
     node_executable("kiosk")
-    from avatar_forcing_ros.ros.graph.lifecycle_client import LifecycleClient
 
-    with Graph(plan.nodes(), config) as graph, LifecycleClient(f"/{NAMESPACE}") as client:
+    with Graph(plan.nodes(), config) as graph:
+        client = graph.client
         client.wait_for_state([n.path for n in graph.nodes], "active", READY_TIMEOUT_S, graph.check)
         graph.begin_cpu()
         keeper = Keeper(graph, time.monotonic)

@@ -92,50 +92,48 @@ def run_live(
     system's clock; now, by default), from which the first image is timed. say: told in which domain the nodes are. Ctrl-C ends the session and keeps what was recorded.
     """
     node_executable("motion_generator")  # where there is none there is no rclpy either, and it says what to do
-    from avatar_forcing_ros.ros.graph.lifecycle_client import LifecycleClient
-
     out, began = Path(session.out), began or time.time()
     for old in (out.with_suffix(".json"), session.timeline_path):
         old.unlink(missing_ok=True)
     with Graph(plan(session), config, session.domain) as graph:
         say(graph.domain_line())
-        with LifecycleClient(f"/{NAMESPACE}") as client:
-            client.watch([n.path for n in graph.nodes])
-            first = [n.path for n in graph.nodes if not n.is_last]
-            last = [n.path for n in graph.nodes if n.is_last]
-            client.wait_for_state(last, "unconfigured", READY_TIMEOUT_S, graph.check)
+        client = graph.client
+        client.watch([n.path for n in graph.nodes])
+        first = [n.path for n in graph.nodes if not n.is_last]
+        last = [n.path for n in graph.nodes if n.is_last]
+        client.wait_for_state(last, "unconfigured", READY_TIMEOUT_S, graph.check)
+        for path in last:
+            if not client.change_state(path, "configure"):
+                raise AvatarForcingError(client.fault(path))
+        client.wait_for_state(first, "active", READY_TIMEOUT_S, graph.check)
+        start = 0.0
+        while start < client.now():  # again where telling it took longer than the lead
+            start = client.now() + LEAD_S
             for path in last:
-                if not client.change_state(path, "configure"):
-                    raise AvatarForcingError(client.fault(path))
-            client.wait_for_state(first, "active", READY_TIMEOUT_S, graph.check)
-            start = 0.0
-            while start < client.now():  # again where telling it took longer than the lead
-                start = client.now() + LEAD_S
-                for path in last:
-                    client.set_parameter(path, "start_time", start)
-            for path in last:
-                if not client.change_state(path, "activate"):
-                    raise AvatarForcingError(client.fault(path))
-            graph.begin_cpu()
-            recorder_path = f"/{NAMESPACE}/recorder"
-            measured: dict = {}
-            try:
-                while not graph.done():
-                    graph.check()
-                    played = client.now() - start
-                    progress(max(played, 0.0), graph)
-                    if recorder_path in client.faults:  # a full disk: no need to go on
-                        break
-                    if session.duration and session.duration <= played:
-                        break
-                    client.spin(0.2)
-                measured = {"cpu_cores": graph.cpu_cores(), **figures_of(client.statistics, began)}
-                renderer = client.statistics.get(f"/{NAMESPACE}/renderer")
-                delay_ns = NANOSECONDS if renderer is None else nanoseconds(renderer.presentation_delay)
-                client.spin(delay_ns / NANOSECONDS + TAIL_S)
+                client.set_parameter(path, "start_time", start)
+        for path in last:
+            if not client.change_state(path, "activate"):
+                raise AvatarForcingError(client.fault(path))
+        graph.begin_cpu()
+        recorder_path = f"/{NAMESPACE}/recorder"
+        measured: dict = {}
+        try:
+            while not graph.done():
                 graph.check()
-            except KeyboardInterrupt:
-                pass
+                played = client.now() - start
+                progress(max(played, 0.0), graph)
+                if recorder_path in client.faults:  # a full disk: no need to go on
+                    break
+                if session.duration and session.duration <= played:
+                    break
+                client.spin(0.2)
+            measured = {"cpu_cores": graph.cpu_cores(), **figures_of(client.statistics, began)}
+            renderer = client.statistics.get(f"/{NAMESPACE}/renderer")
+            delay_ns = NANOSECONDS if renderer is None else nanoseconds(renderer.presentation_delay)
+            client.spin(delay_ns / NANOSECONDS + TAIL_S)
+            graph.check()
+        except KeyboardInterrupt:
+            pass
         recorder = next(p for p in graph.processes if p.executable == "recorder")
         graph.stop([recorder])
         report = out.with_suffix(".json")

@@ -93,15 +93,14 @@ def talking_graph(voice: str) -> Iterator[TalkingGraph]:
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
 
-    from avatar_forcing_ros.ros.graph.lifecycle_client import LifecycleClient
-
     nodes = [
         NodePlan("motion_generator", "motion_generator"),
         NodePlan("renderer", "renderer", "", {"avatar": "screen_face", "size": 128}),
         NodePlan("audio_ingest", "speech", "speech"),
         NodePlan("speaker", "speaker", "", {"voice": voice}),
     ]
-    with Graph(nodes) as graph, LifecycleClient(f"/{NAMESPACE}") as client:
+    with Graph(nodes) as graph:
+        client = graph.client
         client.wait_for_state([n.path for n in graph.nodes], "active", READY_TIMEOUT_S, graph.check)
         context = rclpy.Context()
         rclpy.init(context=context)

@@ -124,7 +124,11 @@ class PortraitAvatar(Avatar):
         self._measure(points)
         points = with_wide_mouth(self.photo, points, self._unit)
         self._build_mesh(points)
-        self._cut_out(points, source.mask, source.background)
+        if not source.person.size:
+            source.person = self._cut_out(points, source.mask, source.background)
+        beyond = (source.person.shape[0] - self._skin.shape[0]) // 2
+        corners = self._on_skin(self._photo_mesh[self._triangles, :2]) + beyond
+        self._warp = Warp(source.person, source.background, self._triangles, corners)
         self._prepare_openings(points)
         if not len(source.gain):
             source.gain = fitted_gains(self._draw)  # before another device: the same gains everywhere
@@ -220,7 +224,8 @@ class PortraitAvatar(Avatar):
         back = self._pivot[2]
         return border + (back - border) * smoothstep(distance.min(axis=1) / (0.7 * self._unit))
 
-    def _cut_out(self, points: np.ndarray, mask: np.ndarray, background: np.ndarray) -> None:
+    def _cut_out(self, points: np.ndarray, mask: np.ndarray, background: np.ndarray) -> np.ndarray:
+        """The person (P, Q, 4) uint8 RGBA: the skin's, continued by as much on each side."""
         # The person's own colour in mixed pixels, so that person over background gives the photo back.
         texels = self._skin.shape[1::-1]
         mask = cv2.resize(mask, texels, interpolation=cv2.INTER_LINEAR)
@@ -249,9 +254,7 @@ class PortraitAvatar(Avatar):
             person = with_line(person, lips, fine, wide_open(self._gap_at_rest))
         layer = (np.dstack([person, mask * 255.0]) + 0.5).astype(np.uint8)
         side, pad = min(self._skin.shape[:2]), min(self._skin.shape[:2]) // 4
-        padded = continued(layer, side // BEYOND, pad, fine)
-        source = self._on_skin(self._photo_mesh[self._triangles, :2]) + pad
-        self._warp = Warp(padded, background, self._triangles, source)
+        return continued(layer, side // BEYOND, pad, fine)
 
     def _prepare_openings(self, points: np.ndarray) -> None:
         self._lip_curve, self._lid_curve = curve_matrix(len(INNER_LIP_UPPER)), curve_matrix(len(UPPER_LID["Right"]))
@@ -365,14 +368,9 @@ class PortraitAvatar(Avatar):
             lids = [UPPER_LID[side][4], LOWER_LID[side][4]]
             lids_moved = np.linalg.norm(vertices[lids] - self._rest[lids], axis=1).max() / (_LID_EDGE * self._unit)
             eye.draw(
-                picture,
-                upper,
-                lower,
-                linear,
-                moved,
-                gaze=look @ self._axes[:2, :2],
-                lids_moved=float(smoothstep(lids_moved)),
-            )
+                picture, upper, lower, linear, moved,
+                gaze=look @ self._axes[:2, :2], lids_moved=float(smoothstep(lids_moved)),
+            )  # fmt: skip
             eye.draw_lashes(picture, upper, lower, _LASH_LINE * self._unit)
         jaw = self._axes[1] * 0.40 * motion[rig.INDEX["jawOpen"]] + self._axes[0] * 0.08 * motion[rig.INDEX["jawX"]]
         upper, lower = self._lip_curve @ posed[INNER_LIP_UPPER, :2], self._lip_curve @ posed[INNER_LIP_LOWER, :2]

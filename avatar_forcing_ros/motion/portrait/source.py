@@ -29,7 +29,8 @@ class Source:
 
     skin: (T, U, 3) uint8, the view of the face, finer than the pictures (H, W). points: (478, 3) of the face, pixels of
     the picture. mask: (H, W) float32, 1 on the person. background: (H, W, 3) uint8, the person gone. gain: (32,) float32
-    of portrait/fit.py, empty until it is fitted. notes: (n,) of text, what was chosen and should be told.
+    of portrait/fit.py, and person (P, Q, 4) uint8 RGBA, cut out and continued beyond the view: both empty until they are made.
+    notes: (n,) of text, what was chosen and should be told.
     """
 
     skin: np.ndarray
@@ -37,6 +38,7 @@ class Source:
     mask: np.ndarray
     background: np.ndarray
     gain: np.ndarray
+    person: np.ndarray
     notes: np.ndarray
 
     @classmethod
@@ -57,7 +59,7 @@ class Source:
         # Beyond the photo a person who is cut off by its border goes on as there, the background as in a mirror.
         mask = cv2.copyMakeBorder(mask, top, bottom, left, right, cv2.BORDER_REPLICATE)
         background = cv2.copyMakeBorder(background, top, bottom, left, right, cv2.BORDER_REFLECT_101)
-        return cls(skin, points, mask, background, np.zeros(0, np.float32), np.array(notes, str))
+        return cls(skin, points, mask, background, np.zeros(0, np.float32), np.zeros(0, np.uint8), np.array(notes, str))
 
 
 def cache_file(image: np.ndarray, size: int | tuple[int, int]) -> Path:
