@@ -126,7 +126,10 @@ class Graph:
         from avatar_forcing_ros.ros.graph.lifecycle_client import LifecycleClient
 
         with contextlib.ExitStack() as stack:  # undoes all where a node cannot be started
-            stack.enter_context(lent({n: self.environment[n] for n in _SHARED if n in self.environment}))
+            shared = {name: self.environment[name] for name in _SHARED if name in self.environment}
+            if PROFILE_VARIABLE not in os.environ:
+                shared[PROFILE_VARIABLE] = str(share_file("config/fastdds_small.xml"))
+            stack.enter_context(lent(shared))
             # First, while the process that is forked still imports.
             self.client = stack.enter_context(LifecycleClient(f"/{NAMESPACE}"))
             stack.callback(self.stop, self.processes)

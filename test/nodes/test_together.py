@@ -5,6 +5,7 @@ import subprocess
 import sys
 import wave
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -104,7 +105,8 @@ def test_a_profile_of_the_users_own_stays(monkeypatch, tmp_path):
     for value, left in ((str(tmp_path / "mine.xml"), True), (str(share_file("config/fastdds.xml")), False)):
         monkeypatch.setenv(PROFILE_VARIABLE, value)
         _take_small_segment()
-        assert (PROFILE_VARIABLE in os.environ) == left
+        assert (os.environ[PROFILE_VARIABLE] == value) == left
+        assert left or Path(os.environ[PROFILE_VARIABLE]).samefile(share_file("config/fastdds_small.xml"))
 
 
 def test_the_profile_is_read_once_and_without_a_word():
@@ -116,3 +118,13 @@ def test_the_profile_is_read_once_and_without_a_word():
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout + done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["fastdds.xml", "fastdds_small.xml"])
+def test_a_node_announces_itself_until_the_regular_announcements_begin(name):
+    """Those come every 3 s, and whoever was missed once is met at the next one."""
+    space = "{http://www.eprosima.com}"
+    root = ElementTree.parse(share_file(f"config/{name}"))
+    announced = root.find(f".//{space}initialAnnouncements")
+    count, pause = announced.find(f"{space}count"), announced.find(f"{space}period/{space}nanosec")
+    assert int(pause.text) <= NANOSECONDS // 5 and int(count.text) * int(pause.text) > 3 * NANOSECONDS

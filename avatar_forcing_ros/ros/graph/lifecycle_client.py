@@ -21,6 +21,7 @@ from avatar_forcing_ros.ros import qos
 
 _CALL_TIMEOUT_S = 20.0
 _LOST_S = 1.0  # an answer that takes longer may have been lost: a service that was just found may not know yet where to answer
+_ASKED_AGAIN_S = 0.2  # the same, where nothing but a state is asked for
 
 
 class _Change(NamedTuple):
@@ -97,7 +98,7 @@ class LifecycleClient:
             if not self._client(GetState, f"{waiting[0]}/get_state").service_is_ready():
                 self._executor.spin_once(timeout_sec=0.05)
                 continue
-            found = self._state(waiting[0])
+            found = self._state(waiting[0], _ASKED_AGAIN_S)
             if found == state:
                 waiting.pop(0)
             elif found is not None and waiting[0] in self.faults:
@@ -137,9 +138,9 @@ class LifecycleClient:
             reason = "no answer" if response is None else response.results[0].reason
             raise AvatarForcingError(f"parameter {name} of {path} cannot be set to {value}: {reason}")
 
-    def _state(self, path: str) -> str | None:
-        """None where it does not answer within a second."""
-        response = self._call(self._client(GetState, f"{path}/get_state"), GetState.Request(), timeout_s=1.0)
+    def _state(self, path: str, timeout_s: float = _LOST_S) -> str | None:
+        """None where it does not answer in time."""
+        response = self._call(self._client(GetState, f"{path}/get_state"), GetState.Request(), timeout_s)
         return None if response is None else response.current_state.label
 
     def _client(self, kind: Any, name: str) -> Any:
@@ -153,7 +154,10 @@ class LifecycleClient:
             return None
         future = client.call_async(request)
         self._executor.spin_until_future_complete(future, timeout_sec=timeout_s)
-        return future.result() if future.done() else None
+        if future.done():
+            return future.result()
+        client.remove_pending_request(future)
+        return None
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

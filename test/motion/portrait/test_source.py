@@ -1,6 +1,7 @@
 """A prepared photo is kept by content: the same picture comes back, damaged or stale files are not taken."""
 
 import shutil
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_the_name_tells_pixels_and_size_apart():
 
 
 def test_a_folder_keeps_a_few_sources_only(tmp_path):
-    source = portrait_source.Source(*[np.zeros(1, np.float32)] * 6)
+    source = portrait_source.Source(*[np.zeros(1, np.float32)] * len(fields(portrait_source.Source)))
     for k in range(15):
         portrait_source.store(tmp_path / f"{k:02}.npz", source)
     assert len(list(tmp_path.iterdir())) == 12 and (tmp_path / "14.npz").exists()
