@@ -39,6 +39,7 @@ string[] missing
 builtin_interfaces/Time[] camera_stamps
 builtin_interfaces/Time[] user_audio_stamps
 builtin_interfaces/Duration compute_time
+builtin_interfaces/Duration waited
 float32[] data
 """
 _PACKET_DEFINITION = """std_msgs/Header header

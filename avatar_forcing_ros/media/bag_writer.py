@@ -66,6 +66,7 @@ class BagWriter:
         camera_stamps_ns: tuple[int, ...] = (),
         user_audio_stamps_ns: tuple[int, ...] = (),
         compute_ns: int = 0,
+        waited_ns: int = 0,
     ) -> None:
         """Topic /motion_blocks: a MotionLatentBlock of latents (n, dim). missing: the inputs that were late."""
         data = np.ascontiguousarray(latents, np.float32)
@@ -73,7 +74,7 @@ class BagWriter:
         self._write(
             "/motion_blocks", BLOCK, stamp_ns, self._header(stamp_ns, "avatar"), sequence, first_frame,
             data.shape[0], data.shape[1], float(FRAME_RATE), space, model, bool(missing), list(missing), *stamps,
-            self._duration(compute_ns), data.ravel(),
+            self._duration(compute_ns), self._duration(waited_ns), data.ravel(),
         )  # fmt: skip
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ n frames of motion, m frames of conditions, p frames before them, k times, L dep
 
     sound      spectra (s, m, 4 * bands)                                        -> features (s, m, A)
     condition  avatar_audio, user_audio (1, m, A), user_motion (1, m, D), hears_avatar, hears_user (b, 1, 1)
-                                                        -> condition (b, m, W), keys, values (b, L h, m, d)
+                                                        -> condition (b, m, W), embedded; keys, values (b, L h, m, d)
     time       times (k,)                                                       -> modulations (k, 8 W)
     motion     latents (1, n, D), reference (1, D), modulations (n, 8 W), condition (b, n, W), cosines, sines (n, 2 W),
                self_mask (n, p + n), cross_mask (n, m) added to the scores, cross_keys, cross_values (b, L h, m, d),
@@ -42,15 +42,25 @@ class _Sound(nn.Module):
     def __init__(self, model: AvatarForcing) -> None:
         super().__init__()
         self.encoder = model.audio_encoder
+        # A convolution over three frames is a product with the three side by side.
+        self.weights = nn.ParameterList(conv.weight.permute(0, 2, 1).flatten(1) for conv in self.encoder.convs)
 
     def forward(self, spectra: Tensor) -> Tensor:
-        return self.encoder.features(spectra)
+        encoder, linear = self.encoder, nn.functional.linear
+        x = encoder.embed(spectra)
+        for weight, conv, norm in zip(self.weights, encoder.convs, encoder.norms):
+            past = nn.functional.pad(norm(x), (0, 0, 2, 0))
+            three = torch.cat([past[:, :-2], past[:, 1:-1], past[:, 2:]], -1)
+            x = x + nn.functional.silu(linear(three, weight, conv.bias))
+        return encoder.project(x)
 
 
 class _Condition(nn.Module):
     def __init__(self, model: AvatarForcing) -> None:
         super().__init__()
-        self.encoder = model.dual_motion_encoder
+        self.encoder, embed = model.dual_motion_encoder, model.transformer.embed_condition
+        assert embed is not None  # `export_onnx` takes no other networks
+        self.embed = embed
         cross = [block.cross for block in model.transformer.blocks]
         self.depth, self.heads, width = len(cross), cross[0].heads, cross[0].query.in_features
         # All layers' keys, then all layers' values.
@@ -70,7 +80,7 @@ class _Condition(nn.Module):
         if encoder.align_sound is not None:
             condition = condition + encoder.align_sound(user_audio)
         keys, values = _heads(self.memory(condition), 2 * self.depth * self.heads).split(self.depth * self.heads, 1)
-        return condition, keys, values
+        return self.embed(condition), keys, values
 
 
 class _Time(nn.Module):
@@ -106,10 +116,9 @@ class _Motion(nn.Module):
     ):  # fmt: skip
         network, dim, width = self.transformer, latents.shape[-1], condition.shape[-1]
         heads = network.config.heads
-        embed, embed_condition = network.embed, network.embed_condition
-        assert embed_condition is not None  # `export_onnx` takes no other networks
+        embed = network.embed
         at_rest = nn.functional.linear(reference, embed.weight[:, dim:], embed.bias)
-        x = nn.functional.linear(latents, embed.weight[:, :dim]) + at_rest + embed_condition(condition)
+        x = nn.functional.linear(latents, embed.weight[:, :dim]) + at_rest + condition
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp, shift_out, scale_out = modulations.chunk(8, -1)
         layers = (memory.split(heads, 1) for memory in (cross_keys, cross_values, past_keys, past_values))
         keys, values = [], []

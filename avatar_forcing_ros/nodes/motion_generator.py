@@ -111,6 +111,7 @@ class MotionGenerator(AvatarNode):
         self._rhythms = {USER_MOTION: Rhythm(), USER_AUDIO: Rhythm()}
         self._shown: Shown | None = None
         self._first = 0  # of the step that comes next
+        self._waited_ns = 0  # for the user, by the step that was begun last
 
     def _network_options(self, defaults: NetworkOptions) -> dict:
         """What differs from the back end's own choice."""
@@ -260,7 +261,8 @@ class MotionGenerator(AvatarNode):
 
     def _wait_for_inputs(self, first: int, last: int) -> bool:
         """Until the step's inputs are there, or it has to start without; False when the node stops or time has jumped."""
-        before = self.now_ns()
+        before, complete = self.now_ns(), None
+        self._waited_ns = 0
         with self._lock:
             while self.active and not self._restart:
                 now = self.now_ns()
@@ -268,9 +270,11 @@ class MotionGenerator(AvatarNode):
                     return False  # the clock may be seen to jump before the jump is told
                 before = now
                 until = self._latest_start(first, last, now)
+                self._waited_ns = 0 if complete is None else now - complete
                 if now >= until:
                     return True
                 if self._complete(last, now):
+                    complete = now if complete is None else complete
                     until -= self._margin.ns
                     if now >= until or not self._user_soon(now, until):
                         return True
@@ -324,6 +328,7 @@ class MotionGenerator(AvatarNode):
         )
         message.header.stamp = Time(nanoseconds=time_of(first)).to_msg()
         message.compute_time = Duration(nanoseconds=round(compute_ms * MILLISECOND)).to_msg()
+        message.waited = Duration(nanoseconds=self._waited_ns).to_msg()
         message.camera_stamps = [Time(nanoseconds=int(s)).to_msg() for s in used.camera_stamps]
         message.user_audio_stamps = [Time(nanoseconds=int(s)).to_msg() for s in used.user_audio_stamps]
         message.data = array.array("f", np.ascontiguousarray(latents, np.float32).tobytes())

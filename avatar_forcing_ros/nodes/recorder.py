@@ -220,6 +220,7 @@ class Recorder(AvatarNode):
                 stamp, _latents_of(message), sequence=message.sequence, first_frame=message.first_frame,
                 space=message.space, model=message.model, missing=tuple(message.missing), camera_stamps_ns=cameras,
                 user_audio_stamps_ns=sounds, compute_ns=nanoseconds(message.compute_time),
+                waited_ns=nanoseconds(message.waited),
             )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ from avatar_forcing_ros.presentation.voice_playout import SpeechEvent, VoicePlay
 from avatar_forcing_ros.ros import qos
 from avatar_forcing_ros.ros.camera_info import rgb_message, uncalibrated
 from avatar_forcing_ros.ros.direction import DirectionTopics
-from avatar_forcing_ros.ros.messages import block_of, motion_message
+from avatar_forcing_ros.ros.messages import block_of, motion_message, nanoseconds
 from avatar_forcing_ros.ros.quality import RendererQuality
 from avatar_forcing_ros.ros.settings import RendererSettings
 from avatar_forcing_ros.ros.sound import SoundPublisher
@@ -144,7 +144,7 @@ class Renderer(AvatarNode):
             with self._lock:
                 self._playout.put(message.first_frame, latents, message.sequence, stamps)
                 lead = self._lead_ns() + self._quality.room_ns(message.frame_count)
-                needed = arrived - time_of(message.first_frame) + lead
+                needed = arrived - nanoseconds(message.waited) - time_of(message.first_frame) + lead
                 if self._moving:
                     # A step that could not wait for its speech would have needed more than it took.
                     unheard = AVATAR_AUDIO in message.missing

@@ -120,6 +120,7 @@ class Graph:
         self._cpu_from = 0.0
         self._monitor: threading.Thread | None = None
         self._ended = threading.Event()
+        self._ending = False  # processes finish their work: what they need for that is not the face's
         self._open = contextlib.ExitStack()  # what `__exit__` undoes, the newest first
 
     def __enter__(self) -> Graph:
@@ -173,6 +174,8 @@ class Graph:
         looked = started - _LOOK_CLOSELY_S
         while not self._ended.wait(_LOOK_S):
             self._cpu_latest |= self._cpu_seconds()
+            if self._ending:
+                continue
             megabytes = self._memory_mb()
             self.peak_rss_mb = max(self.peak_rss_mb, megabytes)
             if time.monotonic() - looked > _LOOK_CLOSELY_S:
@@ -241,6 +244,7 @@ class Graph:
 
     def stop(self, processes: list[NodeProcess]) -> None:
         """SIGINT, then wait; a process that does not listen is killed."""
+        self._ending = True
         for process in processes:
             if process.process is not None and process.code is None:
                 with contextlib.suppress(ProcessLookupError):  # it ends by itself just now

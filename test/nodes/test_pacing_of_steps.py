@@ -135,3 +135,4 @@ def test_a_step_waits_for_the_image_that_is_due_while_it_has_time(ros):
         if block.camera_stamps and not block.missing
     ]
     assert len(newest) >= 10 and np.median(newest) >= 10 * MILLISECOND  # without waiting: 30 ms before that border
+    assert np.median([nanoseconds(block.waited) for _, block in stage.blocks[-20:]]) >= 10 * MILLISECOND
