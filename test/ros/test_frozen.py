@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS: on a plain Python install there are no messages")
 
 
-def test_messages_work_without_the_generator_that_wrote_them():
+def test_messages_work_without_the_generator_that_wrote_them(tmp_path):
     code = """
 import sys
 import rclpy
@@ -24,5 +24,5 @@ assert deserialize_message(serialize_message(MotionLatent(frame=7)), MotionLaten
 rclpy.shutdown()
 sys.exit(f"imported: {there}" if (there := {"lark", "em"} & set(sys.modules)) else 0)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-1500:]
