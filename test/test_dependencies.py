@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DECLARED = set(re.findall(r"<(?:exec_|build_|test_)?depend>([^<]+)</", (ROOT / "package.xml").read_text()))
-ROS = {"rclpy", "launch", "launch_ros", "ament_index_python", "tf2_ros"}
+ROS = {"rclpy", "launch", "launch_ros", "ament_index_python", "tf2_ros", "rosidl_generator_py"}
 OPTIONAL = {"hri_msgs", "ffmpeg_image_transport_msgs"}  # read where they are there; nothing is missing without them
 # Imported name -> name of the distribution, where they differ.
 CALLED = {

@@ -60,6 +60,8 @@ class LifecycleClient:
         self._executor.shutdown()
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
+        # What still refers to the node, as an iteration of the executor does, keeps its participant with its shared memory.
+        del self._executor, self._node, self._context, self._services
 
     def now(self) -> float:
         return self._node.get_clock().now().nanoseconds / 1e9
