@@ -55,15 +55,18 @@ def _run(kinds: Sequence[tuple[Any, list[str] | None]]) -> int:
     rclpy.init()
     cv2.setNumThreads(1)  # the cores are shared among the nodes' processes
     nodes: list[AvatarNode] = []
+    executors: list[LeanExecutor] = []
     fault = ""
     try:
+        # Before anything is told of the nodes: a signal while one is made leaves a traceback of rclpy's.
+        executors += [LeanExecutor() for _ in kinds]
         for kind, arguments in kinds:
             nodes.append(kind(arguments))
             if nodes[-1].settings.autostart and nodes[-1].trigger_configure() == TransitionCallbackReturn.SUCCESS:
                 nodes[-1].trigger_activate()
         if not any(node.fault and node.waits_for_a_device for node in nodes):
             be_steady()
-            _spin(nodes)
+            _spin(nodes, executors)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (AvatarForcingError, ParameterException) as error:
@@ -78,6 +81,7 @@ def _run(kinds: Sequence[tuple[Any, list[str] | None]]) -> int:
             nodes[-1].halt()
             fault = fault or nodes[-1].fault
             nodes.pop().destroy_node()
+        executors.clear()
         # What still refers to a node keeps its participant, and with it 17 MB of shared memory that outlive the process.
         gc.unfreeze()
         gc.collect()
@@ -94,7 +98,7 @@ def _take_small_segment() -> None:
         os.environ[PROFILE_VARIABLE] = str(share_file("config/fastdds_small.xml"))
 
 
-def _spin(nodes: Sequence[AvatarNode]) -> None:
+def _spin(nodes: Sequence[AvatarNode], executors: Sequence[LeanExecutor]) -> None:
     """Until the context is shut down: the first node in this thread, which gets the signals, each other one in its own. An error of
     one ends all, and is raised."""
     errors: list[BaseException] = []
@@ -105,14 +109,13 @@ def _spin(nodes: Sequence[AvatarNode]) -> None:
         if not left:
             node.context.try_shutdown()  # two may be done at one moment
 
-    def spin(node: AvatarNode) -> None:
-        executor = LeanExecutor()
+    def spin(node: AvatarNode, executor: LeanExecutor) -> None:
         executor.add_node(node)
         executor.spin()
 
-    def spin_beside(node: AvatarNode) -> None:
+    def spin_beside(node: AvatarNode, executor: LeanExecutor) -> None:
         try:
-            spin(node)
+            spin(node, executor)
         except ExternalShutdownException:
             pass
         except BaseException as error:
@@ -121,11 +124,13 @@ def _spin(nodes: Sequence[AvatarNode]) -> None:
 
     for node in nodes:
         node.when_done = partial(done, node)
-    threads = [threading.Thread(target=spin_beside, args=(node,), daemon=True) for node in nodes[1:]]
+    threads = [
+        threading.Thread(target=spin_beside, args=beside, daemon=True) for beside in zip(nodes[1:], executors[1:])
+    ]
     for thread in threads:
         thread.start()
     try:
-        spin(nodes[0])
+        spin(nodes[0], executors[0])
     except ExternalShutdownException:
         pass
     finally:

@@ -231,7 +231,8 @@ def test_ended_from_outside_a_run_keeps_its_film_and_leaves_nothing_behind(tmp_p
     out, segments = tmp_path / "o.mp4", Segments()
     process = subprocess.Popen(
         [*COMMAND, "--generator", "reflex", "--avatar-audio", voice, "--loop", "--duration", "120", "--out", str(out), *SMALL], cwd=tmp_path,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background of a shell ignore it
+        # Tests in the background of a shell ignore the one, below nohup the other.
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)],
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 90
