@@ -55,10 +55,7 @@ class SpeechNormaliser:
             frame = frame if known[i] else np.zeros_like(frame)
             before = self._gain
             self._learn(frame, bool(known[i]))
-            moves = before != self._gain
-            out[i] = frame * (
-                np.linspace(before, self._gain, SAMPLES_PER_FRAME, dtype=np.float32) if moves else np.float32(before)
-            )
+            out[i] = frame * (np.float32(before) if before == self._gain else self._ramp(before))
         noise = self._noise.standard_normal(out.shape, dtype=np.float32)
         return (out + NOISE_RMS * noise).reshape(-1)
 

@@ -14,11 +14,10 @@ import numpy as np
 from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.generators.onnx_graphs import OnnxGraphs
 from avatar_forcing_ros.generators.spectra import RollingSpectra
-from avatar_forcing_ros.models.config import Anchor, ModelConfig
+from avatar_forcing_ros.models.config import ROTARY_BASE, Anchor, ModelConfig
 from avatar_forcing_ros.models.flow_matching import BRANCHES, Noise, branch_weights, schedule
 from avatar_forcing_ros.timeline import FRAME_RATE, SAMPLES_PER_FRAME
 
-ROTARY_BASE = 10_000.0
 _HIDDEN = np.float32(-1e30)  # added to a score that attention must not see
 SPEAKERS = 2
 

@@ -9,6 +9,7 @@ from avatar_forcing_ros.errors import InputError
 from avatar_forcing_ros.timeline import BLOCK_FRAMES, SAMPLES_PER_FRAME
 
 RIG_DIM = 32  # of motion/rig.py, which this room does not import
+ROTARY_BASE = 10_000.0
 ONNX_FORMAT = "avatar_forcing_ros 2"  # of the ONNX files: changes with what their graphs take and give
 
 

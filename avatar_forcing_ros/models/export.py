@@ -35,7 +35,6 @@ from avatar_forcing_ros.models.config import ONNX_FORMAT
 from avatar_forcing_ros.models.model import AvatarForcing
 
 OPSET = 20
-GRAPHS = ("sound", "condition", "time", "motion")
 
 
 class _Sound(nn.Module):

@@ -19,9 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avatar_forcing_ros.models.config import ModelConfig
+from avatar_forcing_ros.models.config import ROTARY_BASE, ModelConfig
 
-ROTARY_BASE = 10_000.0
 MODULATIONS = 8  # shift, scale, gate of self-attention; shift, scale, gate of the MLP; shift, scale of the output
 
 
